@@ -1,0 +1,155 @@
+"""Attributes: key-value lists in, a map column, its type characters and promoted columns out.
+
+Takes   `KeyValues`: the attributes of n rows (spans, events, links, resources, scopes), each value already as text.
+Gives   Arrow columns as `lake.schema` describes them.
+Refuses nothing; of a key that comes twice in one row the last one counts, as OTLP forbids the case.
+
+Everything works on whole columns: about ten numpy and Arrow calls for any number of rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..schema import Promoted
+
+_INTEGER_TEXT = r"^-?[0-9]{1,18}$"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyValues:
+    """The attributes of n rows, m in all."""
+
+    offsets: npt.NDArray[np.int32]
+    """n + 1 places: row i owns the entries `offsets[i]:offsets[i + 1]`."""
+    keys: pa.StringArray
+    text: pa.StringArray
+    """The values as text, null for a value that is not set."""
+    types: npt.NDArray[np.uint8]
+    """The type character of each value (see `lake.schema`), as ASCII."""
+
+    @property
+    def row_count(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def rows(self) -> npt.NDArray[np.int32]:
+        """The row of each entry."""
+        return np.repeat(np.arange(self.row_count, dtype=np.int32), np.diff(self.offsets))
+
+    def keep(self, mask: npt.NDArray[np.bool_]) -> KeyValues:
+        """The entries where `mask` is true, rows as before."""
+        before = np.concatenate(([0], np.cumsum(mask, dtype=np.int32))).astype(np.int32)
+        arrow_mask = pa.array(mask)
+        return KeyValues(
+            before[self.offsets], self.keys.filter(arrow_mask), self.text.filter(arrow_mask), self.types[mask]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeColumns:
+    """What `split` makes of the attributes of n rows; every array has n values."""
+
+    map: pa.MapArray
+    types: pa.StringArray
+    promoted: dict[str, pa.Array]
+    """Column name to values, null where the row has no such attribute."""
+
+
+def split(attributes: KeyValues, promoted: tuple[Promoted, ...] = ()) -> AttributeColumns:
+    """Build the map column, the type characters and one column per promoted attribute."""
+    codes, code_of = _encoded_keys(attributes.keys)
+    order = np.argsort(codes, kind="stable")
+    rows = attributes.rows
+    repeated = _repeated(codes, rows, order)
+    if len(repeated):
+        mask = np.ones(len(codes), dtype=np.bool_)
+        mask[repeated] = False
+        return split(attributes.keep(mask), promoted)
+    places = _Places(attributes, rows, order, np.concatenate(([0], np.cumsum(np.bincount(codes, minlength=len(code_of))))))
+    moved = np.zeros(len(codes), dtype=np.bool_)
+    types = attributes.types.copy()
+    columns = {p.column: _promoted_column(p, places, code_of, types, moved) for p in promoted}
+    kept = attributes.keep(~moved) if moved.any() else attributes
+    return AttributeColumns(
+        pa.MapArray.from_arrays(pa.array(kept.offsets), kept.keys, kept.text),
+        text_of_characters(types, attributes.offsets),
+        columns,
+    )
+
+
+def text_of_characters(characters: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int32]) -> pa.StringArray:
+    """ASCII characters, cut at `offsets`, as text; no bytes are copied."""
+    return pa.StringArray.from_buffers(
+        len(offsets) - 1, pa.py_buffer(np.ascontiguousarray(offsets)), pa.py_buffer(np.ascontiguousarray(characters))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    attributes: KeyValues
+    rows: npt.NDArray[np.int32]
+    order: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.int64]
+
+    def of(self, code: int) -> npt.NDArray[np.int64]:
+        """The entries with this key, rows ascending, at most one a row."""
+        return self.order[self.starts[code] : self.starts[code + 1]]
+
+
+def _encoded_keys(keys: pa.StringArray) -> tuple[npt.NDArray[np.integer], dict[str, int]]:
+    encoded = keys.dictionary_encode()
+    code_of = {key: code for code, key in enumerate(encoded.dictionary.to_pylist())}
+    codes = encoded.indices.to_numpy(zero_copy_only=False)
+    # numpy sorts 16-bit integers by radix: several times faster than wider ones
+    return (codes.astype(np.int16) if len(code_of) < 2**15 else codes), code_of
+
+
+def _repeated(
+    codes: npt.NDArray[np.integer], rows: npt.NDArray[np.int32], order: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Entries whose key comes again later in the same row."""
+    sorted_codes, sorted_rows = codes[order], rows[order]
+    again = (sorted_codes[1:] == sorted_codes[:-1]) & (sorted_rows[1:] == sorted_rows[:-1])
+    return order[:-1][again]
+
+
+def _promoted_column(
+    promoted: Promoted,
+    places: _Places,
+    code_of: dict[str, int],
+    types: npt.NDArray[np.uint8],
+    moved: npt.NDArray[np.bool_],
+) -> pa.Array:
+    """The values of one promoted attribute; marks in `moved` and `types` the entries that leave the map."""
+    attributes = places.attributes
+    chosen = np.full(attributes.row_count, -1, dtype=np.int32)
+    for key in reversed((promoted.key, *promoted.aliases)):  # best last: it overwrites
+        if key not in code_of:
+            continue
+        entries = places.of(code_of[key])
+        canonical = attributes.types[entries] == ord(promoted.type)
+        usable = entries[canonical | _usable(promoted, attributes, entries)]
+        chosen[places.rows[usable]] = usable
+        if key == promoted.key:
+            moved[entries[canonical]] = True
+            types[entries[canonical]] = ord(promoted.code)
+    if (chosen < 0).all():
+        return pa.nulls(attributes.row_count, promoted.arrow_type)
+    column = attributes.text.take(pa.array(chosen, mask=chosen < 0))
+    return column.cast(promoted.arrow_type) if promoted.type == "i" else column
+
+
+def _usable(
+    promoted: Promoted, attributes: KeyValues, entries: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    """Which entries may fill the column although they stay in the map."""
+    if promoted.type == "s":
+        return attributes.types[entries] != ord("n")
+    matches = pc.match_substring_regex(attributes.text.take(pa.array(entries)), _INTEGER_TEXT)
+    return np.asarray(pc.fill_null(matches, fill_value=False).to_numpy(zero_copy_only=False), dtype=np.bool_)

@@ -1,0 +1,194 @@
+"""Protobuf: OTLP `ExportTraceServiceRequest` bodies to `Decoded`, columnar from the first byte.
+
+Takes   serialized requests.
+Gives   `Decoded` (see `decoded`).
+Refuses bytes that are no such message, or text that is not UTF-8: `WireError`.
+
+ptars parses protobuf straight into Arrow builders, but cannot express OTLP's recursive `AnyValue`. Its copy of the
+descriptors therefore types `KeyValue.value` (and the rare `EntityRef`) as bytes, which has the same wire format; `values`
+reads them by column. That also halves the time to decode, since seven mostly-null columns a value become one.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from ptars._lib import ProtoRegistry
+
+from ..errors import WireError
+from .attributes import KeyValues
+from .decoded import Decoded, Events, Indices, Links, Resources, Scopes
+from .values import texts_of_values
+
+_OPAQUE = {("KeyValue", "value"), ("Resource", "entity_refs")}
+_UNUSED = {("KeyValue", "key_strindex")}
+"""Profiles only; OTLP forbids it in traces."""
+
+_HEX = np.frombuffer(bytes(range(256)).hex().encode(), dtype=np.uint16)
+"""The two hex digits of each byte, side by side in memory."""
+
+
+def decode(bodies: list[bytes]) -> Decoded:
+    """Decode requests.
+
+    Raises:
+        WireError: a body is malformed. The message does not say which one: decode them singly to find out.
+    """
+    try:
+        batch = _handler().list_to_record_batch(bodies)
+    except ValueError as error:
+        raise WireError(f"not an OTLP trace request in protobuf: {error}") from error
+    requests = batch.column(0)
+    resource_spans = requests.flatten()
+    scope_spans = resource_spans.field("scope_spans").flatten()
+    spans = scope_spans.field("spans").flatten()
+    scopes = _scopes(scope_spans, _parents(resource_spans.field("scope_spans")))
+    return _decoded(len(bodies), _resources(resource_spans, _parents(requests)), scopes, spans,
+                    _parents(scope_spans.field("spans")))  # fmt: skip
+
+
+@cache
+def _handler() -> Any:  # noqa: ANN401 - ptars ships no types
+    registry = ProtoRegistry([_opaque(file).SerializeToString() for file in _files(ExportTraceServiceRequest.DESCRIPTOR.file)])
+    return registry.create_for_message(ExportTraceServiceRequest.DESCRIPTOR.full_name, None)
+
+
+def _files(file: Any) -> list[FileDescriptorProto]:  # noqa: ANN401 - upb's descriptor class has no public name
+    """The file and all it imports, imported ones first."""
+    found: dict[str, FileDescriptorProto] = {}
+    for dependency in file.dependencies:
+        found.update({proto.name: proto for proto in _files(dependency)})
+    own = FileDescriptorProto()
+    file.CopyToProto(own)
+    return [*found.values(), own]
+
+
+def _opaque(file: FileDescriptorProto) -> FileDescriptorProto:
+    for message in file.message_type:
+        for field in list(message.field):
+            if (message.name, field.name) in _UNUSED:
+                message.field.remove(field)
+            elif (message.name, field.name) in _OPAQUE:
+                field.type = field.TYPE_BYTES
+                field.ClearField("type_name")
+                if field.label != field.LABEL_REPEATED:
+                    _make_optional(message, field)
+    return file
+
+
+def _make_optional(message: DescriptorProto, field: Any) -> None:  # noqa: ANN401 - as above
+    """An absent message is not an empty one; bytes tell the two apart only when declared `optional`."""
+    field.proto3_optional = True
+    field.oneof_index = len(message.oneof_decl)
+    message.oneof_decl.add(name=f"_{field.name}")
+
+
+def _resources(resource_spans: pa.StructArray, request: Indices) -> Resources:
+    resource = resource_spans.field("resource")
+    attributes, dropped, entity_refs = resource.flatten()
+    return Resources(
+        request=request,
+        attributes=_key_values(attributes),
+        dropped_attributes_count=dropped.cast(pa.int64()),
+        entity_refs=entity_refs,
+        schema_url=resource_spans.field("schema_url"),
+    )
+
+
+def _scopes(scope_spans: pa.StructArray, resource: Indices) -> Scopes:
+    name, version, attributes, dropped = scope_spans.field("scope").flatten()
+    return Scopes(
+        resource=resource,
+        name=name,
+        version=version,
+        attributes=_key_values(attributes),
+        dropped_attributes_count=dropped.cast(pa.int64()),
+        schema_url=scope_spans.field("schema_url"),
+    )
+
+
+def _decoded(count: int, resources: Resources, scopes: Scopes, spans: pa.StructArray, scope: Indices) -> Decoded:
+    status_message, status_code = spans.field("status").flatten()
+    return Decoded(
+        request_count=count,
+        resources=resources,
+        scopes=scopes,
+        scope=scope,
+        trace_id=hex_of(spans.field("trace_id")),
+        span_id=hex_of(spans.field("span_id")),
+        parent_span_id=hex_of(spans.field("parent_span_id")),
+        name=spans.field("name"),
+        kind=spans.field("kind"),
+        start_time_unix_nano=spans.field("start_time_unix_nano"),
+        end_time_unix_nano=spans.field("end_time_unix_nano"),
+        status_code=status_code,
+        status_message=status_message,
+        trace_state=spans.field("trace_state"),
+        flags=spans.field("flags").cast(pa.int64()),
+        attributes=_key_values(spans.field("attributes")),
+        dropped_attributes_count=spans.field("dropped_attributes_count").cast(pa.int64()),
+        events=_events(spans.field("events")),
+        dropped_events_count=spans.field("dropped_events_count").cast(pa.int64()),
+        links=_links(spans.field("links")),
+        dropped_links_count=spans.field("dropped_links_count").cast(pa.int64()),
+    )
+
+
+def _events(lists: pa.ListArray) -> Events:
+    events = lists.flatten()
+    return Events(
+        offsets=_offsets(lists),
+        name=events.field("name"),
+        time_unix_nano=events.field("time_unix_nano"),
+        attributes=_key_values(events.field("attributes")),
+        dropped_attributes_count=events.field("dropped_attributes_count").cast(pa.int64()),
+    )
+
+
+def _links(lists: pa.ListArray) -> Links:
+    links = lists.flatten()
+    return Links(
+        offsets=_offsets(lists),
+        trace_id=hex_of(links.field("trace_id")),
+        span_id=hex_of(links.field("span_id")),
+        trace_state=links.field("trace_state"),
+        flags=links.field("flags").cast(pa.int64()),
+        attributes=_key_values(links.field("attributes")),
+        dropped_attributes_count=links.field("dropped_attributes_count").cast(pa.int64()),
+    )
+
+
+def _key_values(lists: pa.ListArray) -> KeyValues:
+    entries = lists.flatten()
+    text, types = texts_of_values(entries.field("value"))
+    return KeyValues(_offsets(lists), entries.field("key"), text, types)
+
+
+def _offsets(lists: pa.ListArray) -> Indices:
+    """Where each row's entries lie in `lists.flatten()`; a null list has none."""
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
+    offsets = np.zeros(len(lists) + 1, dtype=np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
+
+
+def _parents(lists: pa.ListArray) -> Indices:
+    parents: npt.NDArray[np.int64] = pc.list_parent_indices(lists).to_numpy()
+    return parents.astype(np.int32)
+
+
+def hex_of(values: pa.BinaryArray) -> pa.StringArray:
+    """Lowercase hex of each value, whatever its length."""
+    _, offsets, data = values.buffers()
+    places = np.frombuffer(offsets, dtype=np.int32)[values.offset : values.offset + len(values) + 1]
+    raw = np.frombuffer(data, dtype=np.uint8)[places[0] : places[-1]] if data is not None else np.zeros(0, np.uint8)
+    return pa.StringArray.from_buffers(
+        len(values), pa.py_buffer((places - places[0]) * np.int32(2)), pa.py_buffer(_HEX[raw])
+    )
