@@ -12,6 +12,7 @@
     |   `-- SnapshotExpired     it did, but its files are gone
     |-- QueryError              the question cannot be answered as asked
     |   `-- InvalidParameter    one parameter is wrong; `param` names it
+    |-- SettingError            an environment variable has a value that it cannot have
     `-- ControlError            projects and keys: unknown, taken or malformed
 
 Anything else that escapes is a bug in Tracelake.
@@ -82,3 +83,7 @@ class InvalidParameter(QueryError):
 
 class ControlError(LakeError):
     """A project or key is unknown, already there, or malformed."""
+
+
+class SettingError(LakeError):
+    """An environment variable has a value that it cannot have."""

@@ -19,7 +19,7 @@ thing (`Promoted.aliases`) stay in the map and fill the column as well.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import pyarrow as pa
@@ -260,17 +260,16 @@ ERRORS = Table(
 EXCEPTIONS = Table(
     name="exceptions",
     landing="spans",
-    time="timestamp",
+    time="span_start_time",  # not its own: so the rows of an hour can be made again from the spans of that hour
     sort=("fingerprint", "timestamp"),
     retention="errors_days",
     statistics=("timestamp", "fingerprint", "service_name", "trace_id", "ingested_at"),
     plain=frozenset({"id", "trace_id", "span_id", "request_id"}),
-    columns=tuple(
-        Column(c.name, c.type, source, c.unit, c.nullable)
-        for c, source in zip(
+    columns=(
+        *(Column(c.name, c.type, source, c.unit, c.nullable) for c, source in zip(
             ERRORS.columns,
             (
-                "`err_` and 20 hex digits of a hash of trace, span and event index",
+                "`err_`, end of the trace id, span id and event index: the same at every derivation",
                 "time of the `exception` event, else start of the span",
                 "`exception.type` of the event",
                 "`exception.message` of the event",
@@ -292,7 +291,8 @@ EXCEPTIONS = Table(
                 "`ingested_at` of the span",
             ),
             strict=True,
-        )
+        )),
+        Column("span_start_time", TIMESTAMP, "`start_time` of the span", "us", nullable=False),
     ),
 )
 
@@ -351,7 +351,7 @@ BATCHES = Table(
     time="ingested_at",
     sort=("ingested_at",),
     retention="batches_days",
-    statistics=("ingested_at",),
+    statistics=("ingested_at", "writer", "sequence"),
     plain=frozenset({"request_hash"}),
     columns=(
         Column("request_hash", pa.string(), "SHA-256 of the inflated body, or of the Idempotency-Key", nullable=False),
@@ -364,8 +364,15 @@ BATCHES = Table(
     ),
 )
 
-TABLES = {t.name: t for t in (SPANS, ERRORS, EXCEPTIONS, DEPLOYS, REQUESTS, BATCHES)}
-"""Every table by name. `exceptions` and `batches` are derived from the landing of `spans`."""
+TABLES = {t.name: t for t in (BATCHES, SPANS, EXCEPTIONS, ERRORS, DEPLOYS, REQUESTS)}
+"""Every table by name. `batches` and `exceptions` are derived from the landing of `spans`; `batches` comes first, because
+it decides which requests the others leave out."""
+
+def tables_of(promoted: tuple[Promoted, ...]) -> dict[str, Table]:
+    """The tables of a lake with these promotions: `spans` has a further column for each one of its own."""
+    extra = tuple(Column(p.column, p.arrow_type, f"`{p.key}`") for p in promoted[len(PROMOTED) :])
+    return {**TABLES, "spans": replace(SPANS, columns=SPANS.columns + extra)}
+
 
 LANDINGS = tuple(dict.fromkeys(t.landing for t in TABLES.values()))
 """Landing streams: what a request can be written to."""

@@ -1,0 +1,88 @@
+"""Disk: the few file operations that durability rests on, in one place so that tests can break them one by one.
+
+Takes   paths and bytes.
+Gives   files that are whole and survive `kill -9` and power loss once `write_durably` has returned.
+Refuses nothing; every failure is the `OSError` of the step that failed, and the target then does not exist.
+
+A file becomes visible by its rename, so nobody ever reads half of one. The order of the steps is the promise:
+write, flush to the device, rename, flush the folder (Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sys
+from pathlib import Path
+
+TEMPORARY = ".tmp"
+"""Suffix of a file that is not there yet."""
+
+
+class Disk:
+    """The file system."""
+
+    def write(self, path: Path, data: bytes | memoryview) -> None:
+        """Create `path` with `data`; not durable yet. Raises `FileExistsError` if it is there."""
+        rest = memoryview(data).cast("B")
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        try:
+            while rest:  # a full disk writes less than asked, once, before it says so
+                rest = rest[os.write(descriptor, rest) :]
+        finally:
+            os.close(descriptor)
+
+    def flush(self, path: Path) -> None:
+        """Return when the content of the file is on the device."""
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            if sys.platform == "darwin":
+                fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)  # fsync there stops at the drive's cache
+            else:
+                os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def rename(self, source: Path, target: Path) -> None:
+        source.rename(target)
+
+    def flush_folder(self, folder: Path) -> None:
+        """Return when the names in the folder are on the device."""
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def make_folder(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+
+
+def write_durably(disk: Disk, path: Path, data: bytes | memoryview) -> None:
+    """Create the file `path` so that it is there, whole, after any crash that follows.
+
+    Raises:
+        OSError: a step failed. If it was the last one the file may be there all the same, whole but perhaps not durable.
+    """
+    temporary = path.with_name(path.name + TEMPORARY)
+    try:
+        disk.write(temporary, data)
+        disk.flush(temporary)
+        disk.rename(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):  # the first failure is the one to report
+            temporary.unlink()
+        raise
+    disk.flush_folder(path.parent)
+
+
+def make_folders_durably(disk: Disk, folder: Path) -> None:
+    """Create `folder` and its parents so that they are there after any crash that follows."""
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for new in reversed(missing):
+        disk.make_folder(new)
+        disk.flush_folder(new.parent)

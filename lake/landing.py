@@ -1,0 +1,200 @@
+"""Landing: rows that were acknowledged, one immutable Parquet file per commit.
+
+Takes   rows of one landing stream and the requests they came in.
+Gives   `landing/<stream>/<writer>/<block>/<sequence>.parquet`, durable when `LandingWriter.commit` has returned.
+Refuses nothing; a failing disk raises `Overloaded`, and the writer goes on under a new name.
+
+Writers need no coordination. A writer's name is new for every process start and never used again; it has one commit in
+flight, and its sequence has no gaps. So the files beyond a watermark (`lake.tables`) are exactly those that wait, and the
+compactor takes the contiguous run after the watermark. A block is a folder of `BLOCK` files: a reader lists the tail
+without listing the many absorbed files that are kept for older snapshots.
+
+The key-value metadata of a file has `tracelake.requests`: the hash and row count of each request, in the order of the rows.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from .disk import Disk, make_folders_durably, write_durably
+from .errors import Overloaded
+
+BLOCK = 1000
+"""Files in one folder."""
+
+_REQUESTS = "tracelake.requests"
+_LOCK = "lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request body inside a landing file."""
+
+    hash: str
+    """SHA-256 of the inflated body or of the client's Idempotency-Key, hex."""
+    row_count: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LandingFile:
+    """One commit of one writer."""
+
+    writer: str
+    sequence: int
+    path: Path
+
+
+class LandingWriter:
+    """Writes the landing files of one stream for one process; not for use by two threads at once."""
+
+    def __init__(self, lake_folder: Path, stream: str, *, now: datetime, disk: Disk | None = None) -> None:
+        self._stream_folder = lake_folder / "landing" / stream
+        self._disk = disk or Disk()
+        self._now = now
+        self._lock: int | None = None
+        self._open()
+
+    def _open(self) -> None:
+        """Take a new name; the lock tells others that the writer lives."""
+        self.close()
+        self.writer = f"{self._now:%Y%m%dT%H%M%S}-{secrets.token_hex(5)}"
+        self._next = 1
+        self._block: Path | None = None
+
+    def commit(self, rows: pa.Table, requests: Sequence[Request]) -> LandingFile:
+        """Store rows; when this returns they survive any crash.
+
+        Args:
+            rows: columns of the stream's table; the rows of each request next to each other, in order.
+            requests: hash and row count of each request; the counts add up to the rows.
+
+        Raises:
+            Overloaded: the disk is full or failing. Nothing was acknowledged, the client should send again.
+        """
+        path = self._stream_folder / self.writer / f"{self._next // BLOCK:06}" / f"{self._next:010}.parquet"
+        data = _parquet(rows, requests)
+        try:
+            self._enter(path.parent)
+            write_durably(self._disk, path, data)
+        except OSError as error:
+            # The file may be there and perhaps not durable, so its number must never be given to other rows.
+            self._open()
+            raise Overloaded(f"cannot store data: {error.strerror or error}; free space or mend the disk") from error
+        self._next += 1
+        return LandingFile(path.parent.parent.name, self._next - 1, path)
+
+    def _enter(self, block: Path) -> None:
+        if block != self._block:
+            make_folders_durably(self._disk, block)
+            if self._lock is None:
+                self._lock = os.open(block.parent / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+                fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._block = block
+
+    def close(self) -> None:
+        """Let go of the writer's lock; the next commit needs a new writer."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _parquet(rows: pa.Table, requests: Sequence[Request]) -> memoryview:
+    sink = pa.BufferOutputStream()
+    # lz4 without dictionaries: these files are read once or twice, so what counts is how fast they are written
+    with pq.ParquetWriter(
+        sink,
+        rows.schema,
+        compression="lz4",
+        use_dictionary=False,
+        write_statistics=["trace_id"] if "trace_id" in rows.column_names else False,
+        store_schema=False,
+    ) as writer:
+        writer.write_table(rows)
+        writer.add_key_value_metadata({_REQUESTS: orjson.dumps([[r.hash, r.row_count] for r in requests])})
+    return memoryview(sink.getvalue())
+
+
+def waiting(lake_folder: Path, stream: str, watermark: Callable[[str], int]) -> list[LandingFile]:
+    """The files of a stream beyond each writer's watermark, by writer and sequence.
+
+    Args:
+        watermark: highest absorbed sequence of a writer, 0 if none.
+    """
+    found: list[LandingFile] = []
+    for writer in writers(lake_folder, stream):
+        absorbed = watermark(writer.name)
+        found.extend(_files_after(writer, absorbed))
+    return found
+
+
+def writers(lake_folder: Path, stream: str) -> list[Path]:
+    """The folders of all writers of a stream, oldest first."""
+    try:
+        with os.scandir(lake_folder / "landing" / stream) as entries:
+            return sorted(Path(entry.path) for entry in entries if entry.is_dir())
+    except FileNotFoundError:
+        return []
+
+
+def _files_after(writer: Path, absorbed: int) -> list[LandingFile]:
+    found: list[LandingFile] = []
+    for block in _names(writer):
+        if block.isdigit() and (int(block) + 1) * BLOCK - 1 > absorbed:
+            for name in _names(writer / block):
+                stem, _, suffix = name.partition(".")
+                if suffix == "parquet" and int(stem) > absorbed:
+                    found.append(LandingFile(writer.name, int(stem), writer / block / name))
+    return sorted(found)
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208 - names are enough; Path objects for thousands of files are not free
+    except FileNotFoundError:  # removed by retention since its parent was listed
+        return []
+
+
+def absorbed(lake_folder: Path, stream: str, watermark: Callable[[str], int]) -> list[LandingFile]:
+    """The files of a stream up to each writer's watermark: kept only for older snapshots."""
+    return [
+        file
+        for writer in writers(lake_folder, stream)
+        for file in _files_after(writer, 0)
+        if file.sequence <= watermark(writer.name)
+    ]
+
+
+def is_alive(writer: Path) -> bool:
+    """Whether the process of a writer still holds its lock."""
+    try:
+        descriptor = os.open(writer / _LOCK, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def read_rows(file: LandingFile) -> pa.Table:
+    """All rows of a landing file."""
+    return pq.ParquetFile(file.path, pre_buffer=False).read(use_threads=False)
+
+
+def read_requests(file: LandingFile) -> list[Request]:
+    """The requests of a landing file, in the order of its rows."""
+    metadata = pq.read_metadata(file.path).metadata
+    return [Request(hash_, count) for hash_, count in orjson.loads(metadata[_REQUESTS.encode()])]

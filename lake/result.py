@@ -1,0 +1,57 @@
+"""Result: an answer that is computed when it is asked for, as the frame of your choice.
+
+Takes   a DuckDB relation.
+Gives   `.pl()`, `.arrow()`, `.df()`, or the Arrow PyCapsule protocol, so that Polars, pandas, Altair and others take a
+        `Result` as it is. `repr` shows 20 rows and reads no more than those.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+_SHOWN_ROWS = 20
+
+
+class Result:
+    """A lazy answer. Each method that gives rows runs the query."""
+
+    def __init__(self, relation: duckdb.DuckDBPyRelation, *held: object) -> None:
+        """
+        Args:
+            held: objects that must live as long as the relation (its connection, Arrow tables it reads).
+        """
+        self._relation = relation
+        self._held = held
+
+    @property
+    def columns(self) -> list[str]:
+        return list(self._relation.columns)
+
+    def arrow(self) -> pa.Table:
+        """All rows as a pyarrow Table."""
+        return self._relation.to_arrow_table()
+
+    def pl(self) -> pl.DataFrame:
+        """All rows as a Polars frame."""
+        return self._relation.pl()
+
+    def df(self) -> pd.DataFrame:
+        """All rows as a pandas frame; needs pandas (`pip install pandas`)."""
+        return self._relation.df()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows as dictionaries."""
+        return self.arrow().to_pylist()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self._relation.__arrow_c_stream__(requested_schema)
+
+    def __repr__(self) -> str:
+        return str(self._relation.limit(_SHOWN_ROWS))
