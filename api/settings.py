@@ -1,0 +1,68 @@
+"""Settings of the server: where it listens and what it may hold.
+
+Takes   environment variables and the options of `tracelake serve`.
+Gives   `ServerSettings`, frozen; worker processes read the same from the environment that the command sets.
+Refuses values that cannot be: `SettingError` names the variable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from lake.errors import SettingError
+from lake.settings import LakeSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """One server."""
+
+    data: Path = Path("data")
+    """Folder of all lakes and of the control database (`TRACELAKE_DATA`)."""
+    host: str = "127.0.0.1"
+    """Address to listen on (`TRACELAKE_HOST`)."""
+    port: int = 3000
+    """Port to listen on (`TRACELAKE_PORT`)."""
+    workers: int = 1
+    """Processes that answer requests (`TRACELAKE_WORKERS`)."""
+    ingest_success_status: int = 200
+    """Status of a successful ingest; 202 with an empty body for clients that insist (`TRACELAKE_INGEST_SUCCESS_STATUS`)."""
+    lab_url: str = ""
+    """Address of JupyterLab to link from the first page (`TRACELAKE_LAB_URL`)."""
+    lake: LakeSettings = field(default_factory=LakeSettings)
+    """Settings of every lake."""
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> Self:
+        """Read the settings that are set; the others keep their defaults.
+
+        Raises:
+            SettingError: a value cannot be.
+        """
+        return cls(
+            data=Path(environment.get("TRACELAKE_DATA", "data")),
+            host=environment.get("TRACELAKE_HOST", "127.0.0.1"),
+            port=_number(environment, "TRACELAKE_PORT", 3000, 65_535),
+            workers=_number(environment, "TRACELAKE_WORKERS", 1, 64),
+            ingest_success_status=_success(environment),
+            lab_url=environment.get("TRACELAKE_LAB_URL", ""),
+            lake=LakeSettings.from_env(environment),
+        )
+
+
+def _number(environment: Mapping[str, str], name: str, default: int, highest: int) -> int:
+    text = environment.get(name) or str(default)
+    if not text.isdigit() or not 1 <= int(text) <= highest:
+        raise SettingError(f"{name} must be a whole number from 1 to {highest}, not {text!r}")
+    return int(text)
+
+
+def _success(environment: Mapping[str, str]) -> int:
+    name = "TRACELAKE_INGEST_SUCCESS_STATUS"
+    text = environment.get(name) or "200"
+    if text not in ("200", "202"):
+        raise SettingError(f"{name} must be 200 or 202, not {text!r}")
+    return int(text)
