@@ -1,0 +1,276 @@
+"""OTLP/JSON requests are decoded whole; malformed ones are refused with the place of the fault."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import random
+import threading
+from typing import Any
+
+import pytest
+
+from lake.errors import WireError
+from lake.wire import otlp_json
+from lake.wire.decoded import Decoded
+from lake.wire.spans import span_rows
+
+TRACE_ID, SPAN_ID = "5b8efff798038103d269b633813fc60c", "eee19b7ec3c1b174"
+SPAN: dict[str, Any] = {
+    "traceId": TRACE_ID,
+    "spanId": SPAN_ID,
+    "name": "GET /cart",
+    "kind": 2,
+    "startTimeUnixNano": "1700000000123456789",
+    "endTimeUnixNano": "1700000000223456789",
+}
+
+
+def request(*spans: dict[str, Any]) -> dict[str, Any]:
+    return {"resourceSpans": [{"scopeSpans": [{"spans": list(spans)}]}]}
+
+
+def decode(body: object) -> Decoded:
+    return otlp_json.decode([body if isinstance(body, bytes) else json.dumps(body).encode()])
+
+
+def test_a_span_keeps_ids_name_kind_and_nanoseconds() -> None:
+    decoded = decode(request(SPAN))
+    assert decoded.trace_id.to_pylist() == [TRACE_ID]
+    assert decoded.span_id.to_pylist() == [SPAN_ID]
+    assert decoded.name.to_pylist() == ["GET /cart"]
+    assert decoded.kind.to_pylist() == [2]
+    assert decoded.start_time_unix_nano.to_pylist() == [1700000000123456789]
+    assert decoded.end_time_unix_nano.to_pylist() == [1700000000223456789]
+
+
+def test_spans_of_several_requests_stay_in_order_and_know_their_request() -> None:
+    spans = [SPAN | {"name": str(i)} for i in range(5)]
+    bodies = [request(*spans[:2]), {"resourceSpans": []}, request(*spans[2:])]
+    decoded = otlp_json.decode([json.dumps(body).encode() for body in bodies])
+    assert decoded.request_count == 3
+    assert decoded.name.to_pylist() == ["0", "1", "2", "3", "4"]
+    assert decoded.resources.request[decoded.scopes.resource[decoded.scope]].tolist() == [0, 0, 2, 2, 2]
+
+
+def test_requests_beyond_one_chunk_are_all_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(otlp_json, "_CHUNK_BYTES", 500)
+    bodies = [json.dumps(request(SPAN | {"name": "x" * (i * 90 % 1300)})).encode() for i in range(40)]
+    assert [len(name) for name in otlp_json.decode(bodies).name.to_pylist()] == [i * 90 % 1300 for i in range(40)]
+
+
+@pytest.mark.parametrize("bodies", [[], [b'{"resourceSpans":[]}'], [b'{"resourceSpans":[{}]}']])
+def test_requests_without_spans_are_valid(bodies: list[bytes]) -> None:
+    decoded = otlp_json.decode(bodies)
+    assert decoded.request_count == len(bodies)
+    assert len(decoded.trace_id) == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "Input data was truncated"),
+        (b"{}", "missing required field `resourceSpans`"),
+        (b'{"resource_spans":[]}', "missing required field `resourceSpans`"),
+        (b'{"resourceSpans":null}', "Expected `array`, got `null` - at `$.resourceSpans`"),
+        (b'{"resourceSpans":{}}', "Expected `array`, got `object` - at `$.resourceSpans`"),
+        (b"[]", "Expected `object`, got `array`"),
+        (b"null", "Expected `object`, got `null`"),
+        (b'{"resourceSpans":[}', "invalid character (byte 18)"),
+        (b'{"resourceSpans":[]}{"resourceSpans":[]}', "trailing characters"),
+        (b'{"resourceSpans":[],}', "trailing comma"),
+        (b'{"resourceSpans":[],"x":NaN}', "invalid character"),
+        (b'{"resourceSpans":[],"x":"\xff"}', "UTF-8"),
+        (b'{"resourceSpans":[{"schemaUrl":"\xff"}]}', "utf-8"),
+        (b'{"resourceSpans":[{"schemaUrl":"\\ud800 and no more"}]}', "surrogate"),
+        (b'{"resourceSpans":[],"x":' + b"[" * 1000 + b"]" * 1000 + b"}", "nested too deeply"),
+        (b'{"resourceSpans":' + b"[" * 100_000, "array"),
+        (b'{"resourceSpans":[null]}', "Expected `object`, got `null` - at `$.resourceSpans[0]`"),
+    ],
+)
+def test_a_body_that_is_no_trace_request_is_refused(body: bytes, reason: str) -> None:
+    with pytest.raises(WireError, match=r"^Invalid trace format: ") as caught:
+        otlp_json.decode([b'{"resourceSpans":[]}', body])
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "path"),
+    [
+        ("name", 5, "spans[0].name"),
+        ("traceId", 5, "spans[0].traceId"),
+        ("kind", [], "spans[0].kind"),
+        ("kind", True, "spans[0].kind"),
+        ("attributes", {}, "spans[0].attributes"),
+        ("attributes", [{"key": 1}], "attributes[0].key"),
+        ("attributes", [{"value": "text"}], "attributes[0].value"),
+        ("attributes", [{"value": {"stringValue": 1}}], "value.stringValue"),
+        ("attributes", [{"value": {"boolValue": "true"}}], "value.boolValue"),
+        ("attributes", [{"value": {"arrayValue": {"values": 1}}}], "arrayValue.values"),
+        ("events", [{"name": []}], "events[0].name"),
+        ("links", "none", "spans[0].links"),
+        ("status", 1, "spans[0].status"),
+        ("startTimeUnixNano", {}, "startTimeUnixNano"),
+    ],
+)
+def test_a_field_of_a_wrong_type_is_refused_with_its_path(field: str, value: object, path: str) -> None:
+    with pytest.raises(WireError) as caught:
+        decode(request(SPAN | {field: value}))
+    assert path.rsplit(".", maxsplit=1)[-1] in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("kind", "SPAN_KIND_SEVER", "kind must be an integer or one of SPAN_KIND_UNSPECIFIED"),
+        ("kind", 2**31, "kind must be"),
+        ("kind", 1.5, "kind must be"),
+        ("status", {"code": "ERROR"}, "status.code must be an integer or one of STATUS_CODE_UNSET"),
+        ("flags", -1, "flags must be an unsigned 32-bit integer, not '-1'"),
+        ("droppedLinksCount", "4294967296", "droppedLinksCount must be an unsigned"),
+        ("attributes", [{"value": {"intValue": "1.5"}}], "intValue must be a 64-bit integer, not '1.5'"),
+        ("attributes", [{"value": {"intValue": 2**63}}], "intValue must be a 64-bit integer"),
+        ("attributes", [{"value": {"intValue": "0x1F"}}], "intValue must be"),
+        ("attributes", [{"value": {"intValue": ""}}], "intValue must be"),
+        ("attributes", [{"value": {"intValue": "1e99999999999999999999"}}], "intValue must be"),
+        ("attributes", [{"value": {"doubleValue": "wide"}}], "doubleValue must be a number"),
+        ("attributes", [{"value": {"doubleValue": "1e400"}}], "doubleValue must be a number or one of NaN"),
+        ("attributes", [{"value": {"doubleValue": "inf"}}], "doubleValue must be a number or one of NaN"),
+        ("attributes", [{"value": {"bytesValue": "a"}}], "bytesValue must be base64"),
+        ("attributes", [{"value": {"bytesValue": "é==="}}], "bytesValue must be base64"),
+        ("attributes", [{"value": {"intValue": 1, "stringValue": ""}}], "only one may be set"),
+    ],
+)
+def test_a_value_out_of_its_range_is_refused_by_name(field: str, value: object, reason: str) -> None:
+    with pytest.raises(WireError) as caught:
+        decode(request(SPAN | {field: value}))
+    assert reason in str(caught.value)
+
+
+def test_unknown_fields_are_ignored_at_every_level() -> None:
+    unknown: dict[str, Any] = {"new": [{"a": None}], "trace_id": 7}
+    value = {"stringValue": "v"} | unknown
+    attributes = [{"key": "k", "value": value} | unknown]
+    span = SPAN | unknown | {"attributes": attributes, "status": unknown, "events": [unknown], "links": [unknown]}
+    scope = {"scope": unknown, "spans": [span]} | unknown
+    decoded = decode({"resourceSpans": [{"resource": unknown, "scopeSpans": [scope]} | unknown]} | unknown)
+    assert decoded.attributes.text.to_pylist() == ["v"]
+    assert decoded.trace_id.to_pylist() == [TRACE_ID]
+
+
+def test_null_means_absent_at_every_level() -> None:
+    fields = ["parentSpanId", "kind", "attributes", "events", "links", "status", "flags", "traceState",
+              "droppedAttributesCount", "droppedEventsCount", "droppedLinksCount"]  # fmt: skip
+    nothing = dict.fromkeys(fields)
+    scope = {"scope": None, "schemaUrl": None, "spans": [SPAN | nothing | {"kind": None}]}
+    with_nulls = decode({"resourceSpans": [{"resource": None, "schemaUrl": None, "scopeSpans": [scope]}]})
+    without = decode(request({name: value for name, value in SPAN.items() if name != "kind"}))
+    assert span_rows(with_nulls, ingested_at_us=0) == span_rows(without, ingested_at_us=0)
+
+
+def test_a_byte_order_mark_is_tolerated() -> None:
+    body = codecs.BOM_UTF8 + json.dumps(request(SPAN)).encode()
+    assert decode(body).name.to_pylist() == ["GET /cart"]
+
+
+def test_duplicate_keys_do_no_harm() -> None:
+    assert len(decode(b'{"resourceSpans":[],"resourceSpans":[]}').trace_id) == 0
+
+
+def test_instrumentation_library_spans_are_scope_spans() -> None:
+    body = {
+        "resourceSpans": [
+            {"instrumentationLibrarySpans": [{"instrumentationLibrary": {"name": "old"}, "spans": [SPAN]}]},
+            {"scopeSpans": [], "instrumentationLibrarySpans": [{"spans": [SPAN]}]},
+            {"instrumentationLibrarySpans": None},
+        ]
+    }
+    decoded = decode(body)
+    assert decoded.scopes.name.to_pylist() == ["old"]
+    assert decoded.trace_id.to_pylist() == [TRACE_ID]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"resourceSpans":[{"instrumentationLibrarySpans":5}]}', "instrumentationLibrarySpans: Expected `array"),
+        (b'{"x":"\\"instrumentationLibrary"}', "missing required field `resourceSpans`"),
+        (b'"instrumentationLibrary', "truncated"),
+    ],
+)
+def test_a_malformed_old_request_is_refused(body: bytes, reason: str) -> None:
+    with pytest.raises(WireError) as caught:
+        decode(body)
+    assert reason in str(caught.value)
+
+
+def test_every_thread_may_decode() -> None:
+    names: list[str] = []
+
+    def work(name: str) -> None:
+        names.extend(decode(request(SPAN | {"name": name})).name.to_pylist())
+
+    threads = [threading.Thread(target=work, args=(str(i),)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(names) == ["0", "1", "2", "3"]
+
+
+_SPLICES = [b"null", b"[]", b"{}", b"1e999", b"-1", b'"\\ud800"', b"NaN", b'"', b",", b"[" * 1500, b"\xff", b"true",
+            b'{"stringValue":"x"}', b"0x1", b"123456789012345678901234567890", b"\x00", b"\\"]  # fmt: skip
+
+
+def mutated(body: bytes, random_: random.Random) -> bytes:
+    """Up to three cuts, copies, flips or splices, half of them where a JSON value begins."""
+    for _ in range(random_.randint(1, 3)):
+        at = random_.randrange(len(body))
+        if random_.random() < 0.5:
+            at = max(body.rfind(b":", 0, at) + 1, 0)
+        end = min(len(body), at + random_.choice([0, 1, 2, 8, 60]))
+        if random_.random() < 0.3:
+            ends = [body.find(stop, at) for stop in (b",", b"}", b"]")]
+            end = min((e for e in ends if e >= 0), default=end)
+        splice = random_.choice([*_SPLICES, b"", body[end : end + 40], bytes([random_.randrange(256)])])
+        body = body[:at] + splice + body[end:] or b" "
+    return body
+
+
+_ODDITIES: list[Any] = [None, True, 0, -1, 2**64, 1.5, 1e18, "", "1", "NaN", "é", "x" * 200, [], {}, [None], {"values": [{}]},
+             {"intValue": 1}, {"stringValue": "\x00", "boolValue": True}]  # fmt: skip
+
+
+def with_another_value(body: bytes, random_: random.Random) -> bytes:
+    """The same JSON with one value, at any depth, changed for another."""
+    tree = node = json.loads(body)
+    while True:
+        key = random_.choice(list(node) if isinstance(node, dict) else range(len(node)))
+        if not isinstance(node[key], dict | list) or not node[key] or random_.random() < 0.1:
+            node[key] = random_.choice(_ODDITIES)
+            return json.dumps(tree).encode()
+        node = node[key]
+
+
+def test_2000_mutations_of_a_request_are_decoded_or_refused() -> None:
+    span = SPAN | {
+        "parentSpanId": SPAN_ID,
+        "attributes": [{"key": "a", "value": value} for value in (
+            {"stringValue": "x\n"}, {"intValue": "5"}, {"doubleValue": 1.5}, {"boolValue": True},
+            {"bytesValue": "AAE="}, {"arrayValue": {"values": [{"intValue": 1}]}},
+            {"kvlistValue": {"values": [{"key": "k", "value": {}}]}})],
+        "events": [{"name": "e", "timeUnixNano": 5, "attributes": [{"key": "a", "value": {"intValue": 1}}]}],
+        "links": [{"traceId": TRACE_ID, "spanId": SPAN_ID, "flags": 1}],
+        "status": {"code": 2, "message": "m"},
+    }  # fmt: skip
+    body = json.dumps(request(span, SPAN)).encode()
+    random_ = random.Random(7)  # noqa: S311 - repeatable, not secret
+    decoded = 0
+    for change in (mutated, with_another_value) * 1000:
+        try:
+            rows = span_rows(otlp_json.decode([change(body, random_)]), ingested_at_us=0)
+        except WireError:
+            continue
+        decoded += 1
+        assert rows.table.num_rows <= 2
+    assert 200 < decoded < 1800
