@@ -1,0 +1,17 @@
+"""control: projects and the keys that open them, kept in one small database beside the lakes.
+
+Takes   the data folder, or any SQLAlchemy URL.
+Gives   `Control`: create, list and end projects and keys; `Control.authenticate(key)` for each request.
+Refuses malformed, unknown and taken names: `ControlError`.
+
+Nothing of it is needed to read a lake: who loses the database makes new keys.
+
+    keys        the families of keys, their grammar and hash; pure
+    database    tables and connections
+    control     `Control`
+"""
+
+from .control import Control
+from .keys import Environment, Key, Kind, NewKey, Principal, Project, Scope
+
+__all__ = ["Control", "Environment", "Key", "Kind", "NewKey", "Principal", "Project", "Scope"]

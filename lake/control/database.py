@@ -1,0 +1,105 @@
+"""Database: the tables of the control database and how it is opened.
+
+Takes   an SQLAlchemy URL; `sqlite_url` makes one of a data folder.
+Gives   an engine whose commits are durable, and the tables in it.
+Refuses nothing; a database that cannot be opened raises SQLAlchemy's own error.
+
+SQLite runs in WAL mode with synchronous=FULL: a key that was shown is there after a power cut, and one that was revoked
+stays revoked. Writers begin IMMEDIATE, because a transaction that turns from reading to writing is refused at once when
+another one wrote in between, without waiting its turn.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy import (
+    JSON,
+    URL,
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    ForeignKey,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    event,
+)
+
+from ..disk import Disk, make_folders_durably
+
+FILE_NAME = "tracelake.db"
+
+_BUSY_TIMEOUT_S = 10
+_WRITES = "tracelake_writes"
+
+metadata = MetaData()
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("created_at_us", BigInteger, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("hash", String(64), nullable=False, unique=True),  # SHA-256 of the key, hex; the key itself is nowhere
+    Column("project", ForeignKey("projects.name"), nullable=False, index=True),
+    Column("kind", String(16), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("created_at_us", BigInteger, nullable=False),
+    Column("last_used_at_us", BigInteger),
+    Column("revoked_at_us", BigInteger),
+)
+
+
+def sqlite_url(data: Path) -> URL:
+    """The URL of the database that lies in a data folder."""
+    return URL.create("sqlite", database=str(data / FILE_NAME))
+
+
+def open_database(url: str | URL) -> Engine:
+    """Open the database; make it and its tables if they are not there."""
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+        _prepare_sqlite(engine)
+    with writing(engine) as connection, connection.begin():
+        metadata.create_all(connection)
+    return engine
+
+
+def writing(engine: Engine) -> Connection:
+    """A connection whose transactions write."""
+    return engine.connect().execution_options(**{_WRITES: True})
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    if engine.url.database:
+        _make_private(Path(engine.url.database))
+    event.listen(engine, "connect", _set_pragmas)
+    event.listen(engine, "begin", _begin)
+
+
+def _make_private(path: Path) -> None:
+    """Create the file for its owner only; SQLite gives its journals the same rights."""
+    make_folders_durably(Disk(), path.absolute().parent)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # transactions begin in `_begin`, not when sqlite3 thinks fit
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_S * 1000}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITES) else "BEGIN")
