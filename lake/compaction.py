@@ -80,7 +80,7 @@ class Compactor:
         self.lease = lease or Lease(lake.path)
         self.clock = clock
         self._disk = disk or Disk()
-        self._step = step
+        self.step = step
         self._logs: dict[str, DeltaLog] = {}
         self._seen = SeenRequests()
 
@@ -179,14 +179,14 @@ class Compactor:
         request_of_row: npt.NDArray[np.int64] | None,
     ) -> None:
         name = log.table.name
-        self._step(f"write {name}")
+        self.step(f"write {name}")
         hours = _hours(rows, log.table.time, request_of_row)
         files = [
             log.write(partition, chunk) for partition, part in partitioned(rows, hours, log.table) for chunk in chunks(part)
         ]
-        self._step(f"commit {name}")
+        self.step(f"commit {name}")
         log.commit(add=files, watermarks=highest(pending))
-        self._step(f"committed {name}")
+        self.step(f"committed {name}")
 
 
 class _Source:

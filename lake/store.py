@@ -16,6 +16,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,7 +24,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from . import queries
+from . import queries, render
 from .compaction import conform
 from .errors import QueryError
 from .exceptions import exceptions_of
@@ -37,7 +38,22 @@ from .snapshot import Snapshot, SnapshotReader, TableSnapshot
 TRACE_MAX_SPANS = 10_000
 """Spans of one trace that are read at most."""
 
+_EVER = (dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.datetime(2262, 4, 11, tzinfo=dt.UTC))
+"""Every time that 64 bits of nanoseconds can name."""
+
 _CACHE_MAX_BYTES = 128 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class TraceJson:
+    """One trace as the API shows it."""
+
+    summary: dict[str, Any]
+    """A row of `Lake.traces`."""
+    spans: str
+    """JSON array of the spans by start."""
+    truncated: bool
+    """The trace has more spans than were read."""
 
 
 class Lake:
@@ -110,6 +126,24 @@ class Lake:
         query = queries.DISTINCT_SPANS.format(source=source.text)
         return self._ask(query, {"trace_id": wanted, "limit": max_spans}, [], source)
 
+    def trace_json(self, trace_id: str, *, max_spans: int = TRACE_MAX_SPANS) -> TraceJson | None:
+        """One trace as the API shows it, None if there is no such trace.
+
+        Args:
+            trace_id: 32 hex digits, any case.
+        """
+        rows = self.trace(trace_id, max_spans=max_spans + 1).arrow()
+        if not rows.num_rows:
+            return None
+        shown = rows.slice(0, max_spans)
+        start_ns = pc.add(pc.multiply(pc.cast(shown.column("start_time"), pa.int64()), 1000), shown.column("start_ns_remainder"))
+        shown = shown.append_column("depth", pa.array(render.depths(shown)))
+        shown = shown.append_column("trace_start_ns", pa.repeat(pc.min(start_ns), shown.num_rows))
+        source = _Source("SELECT * FROM _trace", {"_trace": shown})
+        spans = self._ask(render.spans_json("_trace", self.folder.promoted), None, [], source).arrow().column(0)[0].as_py()
+        summary = self._traces(source, source, _EVER, limit=1).rows()[0]
+        return TraceJson(summary, spans, truncated=rows.num_rows > max_spans)
+
     def errors(
         self, *, service: str | None = None, since: dt.datetime | None = None, until: dt.datetime | None = None
     ) -> Result:
@@ -151,13 +185,18 @@ class Lake:
         table = self.snapshot().tables["spans"]
         window = self._source(table, since=since, until=until)
         wide = self._source(table, since=since - around, until=until + around)
-        query = queries.TRACES.format(window=window.text, around=wide.text)
-        params = {
-            "since": since, "until": until, "since_ns": _ns(since), "until_ns": _ns(until), "service": service,
-            "min_duration_ns": min_duration_ns, "status": status, "limit": limit,
-            "before_ns": before[0] if before else None, "before_id": before[1] if before else None,
-        }  # fmt: skip
-        return self._ask(query, params, [], window, wide)
+        return self._traces(
+            window, wide, (since, until), limit=limit, service=service, min_duration_ns=min_duration_ns, status=status,
+            before_ns=before[0] if before else None, before_id=before[1] if before else None,
+        )  # fmt: skip
+
+    def _traces(
+        self, window: _Source, around: _Source, times: tuple[dt.datetime, dt.datetime], **values: int | str | None
+    ) -> Result:
+        query = queries.TRACES.format(window=window.text, around=around.text)
+        optional = dict.fromkeys(("service", "min_duration_ns", "status", "before_ns", "before_id"))
+        bounds = {"since": times[0], "until": times[1], "since_ns": _ns(times[0]), "until_ns": _ns(times[1])}
+        return self._ask(query, bounds | optional | values, [], window, around)
 
     def close(self) -> None:
         """Give memory and files back; the lake cannot be used afterwards."""

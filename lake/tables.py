@@ -38,6 +38,7 @@ FILE_MAX_ROWS = 1_000_000
 _BLOOM_FALSE_POSITIVES = 0.001
 _CHECKPOINT_EVERY = 50
 _EPOCH = dt.date(1970, 1, 1)
+_ABSORBED, _REWRITTEN = "part-", "hour-"
 
 _CONFIGURATION = {
     "delta.checkpointInterval": str(_CHECKPOINT_EVERY),
@@ -94,6 +95,13 @@ class LiveFile:
     partition: Partition
     size_bytes: int
     row_count: int
+    written_at_s: float
+    """Seconds since the Unix epoch."""
+
+    @property
+    def is_rewritten(self) -> bool:
+        """Whether the rewrite of a closed hour made the file."""
+        return self.path.rpartition("/")[2].startswith(_REWRITTEN)
 
 
 class DeltaLog:
@@ -152,10 +160,12 @@ class DeltaLog:
 
     def files(self) -> list[LiveFile]:
         """The files of this version."""
-        columns = self.actions().select(["path", "partition.day", "partition.hour", "size_bytes", "num_records"])
+        names = ["path", "partition.day", "partition.hour", "size_bytes", "num_records", "modification_time"]
         return [
-            LiveFile(path, Partition(day, hour), size, rows)
-            for path, day, hour, size, rows in zip(*(c.to_pylist() for c in columns.columns), strict=True)
+            LiveFile(path, Partition(day, hour), size, rows, modified_ms / 1000)
+            for path, day, hour, size, rows, modified_ms in zip(
+                *(column.to_pylist() for column in self.actions().select(names).columns), strict=True
+            )
         ]
 
     def commit(
@@ -194,9 +204,9 @@ class DeltaLog:
         self._disk.flush_folder(self.folder / "_delta_log")
         self._delta.update_incremental()
 
-    def write(self, partition: Partition, rows: pa.Table) -> DataFile:
+    def write(self, partition: Partition, rows: pa.Table, *, rewritten: bool = False) -> DataFile:
         """Write sorted rows of one partition to a new file, durably; it belongs to no version until committed."""
-        path = f"{partition.folder}/{uuid.uuid4().hex}.parquet"
+        path = f"{partition.folder}/{_REWRITTEN if rewritten else _ABSORBED}{uuid.uuid4().hex}.parquet"
         data = _parquet(self.table, rows)
         make_folders_durably(self._disk, (self.folder / path).parent)
         write_durably(self._disk, self.folder / path, data)

@@ -16,7 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..schema import Promoted
+from ..schema import ATTRIBUTES, Promoted
+from .arrays import booleans, lists, numbers
 
 _INTEGER_TEXT = r"^-?[0-9]{1,18}$"
 
@@ -45,7 +46,7 @@ class KeyValues:
     def keep(self, mask: npt.NDArray[np.bool_]) -> KeyValues:
         """The entries where `mask` is true, rows as before."""
         before = np.concatenate(([0], np.cumsum(mask, dtype=np.int32))).astype(np.int32)
-        arrow_mask = pa.array(mask)
+        arrow_mask = booleans(mask)
         return KeyValues(
             before[self.offsets], self.keys.filter(arrow_mask), self.text.filter(arrow_mask), self.types[mask]
         )
@@ -63,6 +64,8 @@ class AttributeColumns:
 
 def split(attributes: KeyValues, promoted: tuple[Promoted, ...] = ()) -> AttributeColumns:
     """Build the map column, the type characters and one column per promoted attribute."""
+    if not len(attributes.types):
+        return _empty(attributes.row_count, promoted)
     codes, code_of = _encoded_keys(attributes.keys)
     order = np.argsort(codes, kind="stable")
     rows = attributes.rows
@@ -77,10 +80,22 @@ def split(attributes: KeyValues, promoted: tuple[Promoted, ...] = ()) -> Attribu
     columns = {p.column: _promoted_column(p, places, code_of, types, moved) for p in promoted}
     kept = attributes.keep(~moved) if moved.any() else attributes
     return AttributeColumns(
-        pa.MapArray.from_arrays(pa.array(kept.offsets), kept.keys, kept.text),
+        _map(kept),
         text_of_characters(types, attributes.offsets),
         columns,
     )
+
+
+def _map(attributes: KeyValues) -> pa.MapArray:
+    entries = pa.StructArray.from_arrays([attributes.keys, attributes.text], fields=list(ATTRIBUTES.field(0).type))
+    return lists(ATTRIBUTES, attributes.offsets, entries)
+
+
+def _empty(row_count: int, promoted: tuple[Promoted, ...]) -> AttributeColumns:
+    offsets, none = np.zeros(row_count + 1, dtype=np.int32), pa.nulls(0, pa.string())
+    nothing = KeyValues(offsets, none, none, np.zeros(0, dtype=np.uint8))
+    nulls = {p.column: pa.nulls(row_count, p.arrow_type) for p in promoted}
+    return AttributeColumns(_map(nothing), text_of_characters(nothing.types, offsets), nulls)
 
 
 def text_of_characters(characters: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int32]) -> pa.StringArray:
@@ -128,6 +143,8 @@ def _promoted_column(
 ) -> pa.Array:
     """The values of one promoted attribute; marks in `moved` and `types` the entries that leave the map."""
     attributes = places.attributes
+    if not any(key in code_of for key in (promoted.key, *promoted.aliases)):
+        return pa.nulls(attributes.row_count, promoted.arrow_type)
     chosen = np.full(attributes.row_count, -1, dtype=np.int32)
     for key in reversed((promoted.key, *promoted.aliases)):  # best last: it overwrites
         if key not in code_of:
@@ -139,9 +156,7 @@ def _promoted_column(
         if key == promoted.key:
             moved[entries[canonical]] = True
             types[entries[canonical]] = ord(promoted.code)
-    if (chosen < 0).all():
-        return pa.nulls(attributes.row_count, promoted.arrow_type)
-    column = attributes.text.take(pa.array(chosen, mask=chosen < 0))
+    column = attributes.text.take(numbers(chosen, chosen < 0))
     return column.cast(promoted.arrow_type) if promoted.type == "i" else column
 
 
@@ -151,5 +166,5 @@ def _usable(
     """Which entries may fill the column although they stay in the map."""
     if promoted.type == "s":
         return attributes.types[entries] != ord("n")
-    matches = pc.match_substring_regex(attributes.text.take(pa.array(entries)), _INTEGER_TEXT)
+    matches = pc.match_substring_regex(attributes.text.take(numbers(entries)), _INTEGER_TEXT)
     return np.asarray(pc.fill_null(matches, fill_value=False).to_numpy(zero_copy_only=False), dtype=np.bool_)

@@ -31,6 +31,8 @@ _OPAQUE = {("KeyValue", "value"), ("Resource", "entity_refs")}
 _UNUSED = {("KeyValue", "key_strindex")}
 """Profiles only; OTLP forbids it in traces."""
 
+_NO_ENTRIES = pa.scalar(0, pa.int32())
+
 _HEX = np.frombuffer(bytes(range(256)).hex().encode(), dtype=np.uint16)
 """The two hex digits of each byte, side by side in memory."""
 
@@ -173,7 +175,7 @@ def _key_values(lists: pa.ListArray) -> KeyValues:
 
 def _offsets(lists: pa.ListArray) -> Indices:
     """Where each row's entries lie in `lists.flatten()`; a null list has none."""
-    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
+    lengths = pc.fill_null(pc.list_value_length(lists), _NO_ENTRIES).to_numpy()
     offsets = np.zeros(len(lists) + 1, dtype=np.int32)
     np.cumsum(lengths, out=offsets[1:])
     return offsets

@@ -16,11 +16,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..schema import EVENT, LINK, PROMOTED, SPAN_KINDS, SPANS, STATUS_CODES, TIMESTAMP, Promoted
+from .arrays import booleans, lists, numbers
 from .attributes import AttributeColumns, split
 from .decoded import Decoded, Events, Indices, Links
 
 _MAX_TIME_NS = 2**63 - 1
 _TRACE_ID_DIGITS, _SPAN_ID_DIGITS = 32, 16
+
+_NO_TEXT = pa.scalar("", pa.string())
+_NO_TIME = pa.scalar(2**64 - 1, pa.uint64())
+_ZERO = pa.scalar(0, pa.int32())
+_KINDS, _STATUSES = pa.array(SPAN_KINDS), pa.array(STATUS_CODES)
 
 _FAULTS = (
     "trace_id must be 16 bytes and not all zero",
@@ -63,7 +69,7 @@ def span_rows(decoded: Decoded, *, ingested_at_us: int, promoted: tuple[Promoted
     request_of_span = decoded.resources.request[decoded.scopes.resource[decoded.scope]]
     table = _table(decoded, ingested_at_us, promoted)
     if not sound.all():
-        table = table.filter(pa.array(sound))
+        table = table.filter(booleans(sound))
     counts = np.bincount(request_of_span[sound], minlength=decoded.request_count)
     refused = np.bincount(request_of_span[~sound], minlength=decoded.request_count)
     messages = tuple(
@@ -80,7 +86,7 @@ def _refused(count: int, faults: list[npt.NDArray[np.bool_]]) -> Refused:
 
 def _faults(decoded: Decoded) -> list[npt.NDArray[np.bool_]]:
     """One mask per text of `_FAULTS`."""
-    parent = pc.fill_null(decoded.parent_span_id, "")
+    parent = pc.binary_length(pc.fill_null(decoded.parent_span_id, _NO_TEXT)).to_numpy()
     bad_event = _bad_time(decoded.events.time_unix_nano)
     bad_event_spans = np.repeat(np.arange(len(decoded.scope)), np.diff(decoded.events.offsets))[bad_event]
     event_fault = np.zeros(len(decoded.scope), dtype=np.bool_)
@@ -88,7 +94,7 @@ def _faults(decoded: Decoded) -> list[npt.NDArray[np.bool_]]:
     return [
         _bad_id(decoded.trace_id, _TRACE_ID_DIGITS),
         _bad_id(decoded.span_id, _SPAN_ID_DIGITS),
-        (pc.utf8_length(parent).to_numpy() != _SPAN_ID_DIGITS) & (pc.utf8_length(parent).to_numpy() != 0),
+        (parent != _SPAN_ID_DIGITS) & (parent != 0),
         _bad_time(decoded.start_time_unix_nano),
         _bad_time(decoded.end_time_unix_nano),
         event_fault,
@@ -96,9 +102,15 @@ def _faults(decoded: Decoded) -> list[npt.NDArray[np.bool_]]:
 
 
 def _bad_id(ids: pa.StringArray, digits: int) -> npt.NDArray[np.bool_]:
-    filled = pc.fill_null(ids, "")
-    wrong = pc.or_(pc.not_equal(pc.binary_length(filled), digits), pc.equal(filled, "0" * digits))
-    return np.asarray(wrong.to_numpy(zero_copy_only=False), dtype=np.bool_)
+    filled = pc.fill_null(ids, _NO_TEXT)
+    wrong = pc.binary_length(filled).to_numpy() != digits
+    return wrong | _equal(filled, "0" * digits)
+
+
+def _equal(column: pa.StringArray, text: str) -> npt.NDArray[np.bool_]:
+    # a scalar made by hand: compute functions look for pandas before they convert a Python value
+    equal = pc.equal(column, pa.scalar(text, pa.string()))
+    return np.asarray(equal.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
 def _bad_time(times: pa.UInt64Array) -> npt.NDArray[np.bool_]:
@@ -106,7 +118,7 @@ def _bad_time(times: pa.UInt64Array) -> npt.NDArray[np.bool_]:
 
 
 def _nanoseconds(times: pa.UInt64Array) -> npt.NDArray[np.uint64]:
-    filled: npt.NDArray[np.uint64] = pc.fill_null(times, 2**64 - 1).to_numpy()
+    filled: npt.NDArray[np.uint64] = pc.fill_null(times, _NO_TIME).to_numpy()
     return filled
 
 
@@ -119,12 +131,12 @@ def _table(decoded: Decoded, ingested_at_us: int, promoted: tuple[Promoted, ...]
         "span_id": decoded.span_id,
         "parent_span_id": _none_if(decoded.parent_span_id, "", "0" * _SPAN_ID_DIGITS),
         "name": decoded.name,
-        "kind": _words(decoded.kind, SPAN_KINDS),
+        "kind": _words(decoded.kind, _KINDS),
         "start_time": _microseconds(start),
-        "start_ns_remainder": pa.array((start % 1000).astype(np.int16)),
-        "duration_ns": pa.array(np.maximum(duration, 0)),
-        "end_before_start_ns": pa.array(-duration, mask=duration >= 0),
-        "status": _words(decoded.status_code, STATUS_CODES),
+        "start_ns_remainder": numbers((start % 1000).astype(np.int16)),
+        "duration_ns": numbers(np.maximum(duration, 0)),
+        "end_before_start_ns": numbers(-duration, duration >= 0),
+        "status": _words(decoded.status_code, _STATUSES),
         "status_message": _none_if(decoded.status_message, ""),
         **attributes.promoted,
         "exception_type": _exception_type(decoded.events),
@@ -169,27 +181,32 @@ def _scope_columns(decoded: Decoded, promoted: tuple[Promoted, ...]) -> dict[str
         "resource_entity_refs": resources.entity_refs,
         "resource_schema_url": _none_if(resources.schema_url, ""),
     }
-    scope = pa.array(decoded.scope)
-    resource = pa.array(scopes.resource[decoded.scope])
-    return {name: column.take(scope) for name, column in of_scope.items()} | {
-        name: column.take(resource) for name, column in of_resource.items()
-    }
+    resource = scopes.resource[decoded.scope]
+    return _repeated(of_scope, decoded.scope) | _repeated(of_resource, resource)
+
+
+def _repeated(columns: dict[str, pa.Array], rows: Indices) -> dict[str, pa.Array]:
+    """The rows of some columns, each as often as it is named."""
+    filled = {name: column for name, column in columns.items() if column.null_count < len(column)}
+    taken = pa.record_batch(filled).take(numbers(rows))
+    nulls = {name: pa.nulls(len(rows), column.type) for name, column in columns.items() if name not in filled}
+    return nulls | dict(zip(filled, taken.columns, strict=True))
 
 
 def _exception_type(events: Events) -> pa.StringArray:
     """`exception.type` of each span's last event of the name `exception`."""
     span_count = len(events.offsets) - 1
-    is_exception = np.asarray(pc.equal(events.name, "exception").to_numpy(zero_copy_only=False), dtype=np.bool_)
-    is_type = np.asarray(
-        pc.equal(events.attributes.keys, "exception.type").to_numpy(zero_copy_only=False), dtype=np.bool_
-    )
+    if not len(events.name):
+        return pa.nulls(span_count, pa.string())
+    is_exception = _equal(events.name, "exception")
+    is_type = _equal(events.attributes.keys, "exception.type")
     entries = np.flatnonzero(is_type & is_exception[events.attributes.rows])
     if not len(entries):
         return pa.nulls(span_count, pa.string())
     span_of_event = np.repeat(np.arange(span_count), np.diff(events.offsets))
     chosen = np.full(span_count, -1, dtype=np.int64)
     chosen[span_of_event[events.attributes.rows[entries]]] = entries  # later entries overwrite earlier ones
-    return events.attributes.text.take(pa.array(chosen, mask=chosen < 0))
+    return events.attributes.text.take(numbers(chosen, chosen < 0))
 
 
 def _event_lists(events: Events) -> pa.ListArray:
@@ -197,7 +214,7 @@ def _event_lists(events: Events) -> pa.ListArray:
     columns = [
         events.name,
         _microseconds(times),
-        pa.array((times % 1000).astype(np.int16)),
+        numbers((times % 1000).astype(np.int16)),
         *_map_and_types(split(events.attributes)),
         _none_if(events.dropped_attributes_count, 0),
     ]
@@ -221,30 +238,36 @@ def _map_and_types(attributes: AttributeColumns) -> tuple[pa.MapArray, pa.String
 
 
 def _lists(offsets: Indices, struct: pa.StructType, columns: list[pa.Array]) -> pa.ListArray:
-    items = pa.StructArray.from_arrays(columns, fields=list(struct))
-    return pa.ListArray.from_arrays(pa.array(offsets), items)
+    return lists(pa.list_(struct), offsets, pa.StructArray.from_arrays(columns, fields=list(struct)))
 
 
 def _microseconds(nanoseconds: npt.NDArray[np.int64]) -> pa.TimestampArray:
-    return pa.array(nanoseconds // 1000).cast(TIMESTAMP)
+    return numbers(nanoseconds // 1000).view(TIMESTAMP)
 
 
-def _words(numbers: pa.Int32Array, words: tuple[str, ...]) -> pa.StringArray:
+def _words(numbered: pa.Int32Array, words: pa.StringArray) -> pa.StringArray:
     """The word for each number, its digits if there is none; null counts as 0."""
-    filled = pc.fill_null(numbers, 0)
+    filled = pc.fill_null(numbered, _ZERO)
     values: npt.NDArray[np.int32] = filled.to_numpy()
     known = (values >= 0) & (values < len(words))
     if known.all():
-        return pa.array(words).take(filled)
-    named = pa.array(words).take(pa.array(np.where(known, values, 0)))
-    return pc.if_else(pa.array(known), named, filled.cast(pa.string()))
+        return words.take(filled)
+    return pc.if_else(booleans(known), words.take(numbers(np.where(known, values, 0))), filled.cast(pa.string()))
 
 
 def _none_if(column: pa.Array, *defaults: object) -> pa.Array:
     """Null where the value is a protobuf default: nulls cost nothing in Parquet."""
-    if column.null_count == len(column):
-        return column
-    is_default = pc.is_in(column, value_set=pa.array(defaults, column.type))
-    return pc.if_else(is_default, pa.scalar(None, column.type), column)
+    if column.null_count == len(column) or _all_default(column):
+        return pa.nulls(len(column), column.type)
+    for default in defaults:
+        is_default = pc.equal(column, pa.scalar(default, column.type))
+        column = pc.if_else(is_default, pa.scalar(None, column.type), column)
+    return column
 
 
+def _all_default(column: pa.Array) -> bool:
+    """Whether each value is 0 or the empty text: the usual case of most columns, found without a pass over the rows."""
+    if pa.types.is_string(column.type):
+        offsets = np.frombuffer(column.buffers()[1], dtype=np.int32)
+        return bool(offsets[column.offset] == offsets[column.offset + len(column)])
+    return not column.null_count and not column.to_numpy().any()

@@ -26,6 +26,7 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from ..errors import WireError
+from .arrays import booleans, numbers
 
 Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]
@@ -40,6 +41,8 @@ def texts_of_values(values: pa.BinaryArray) -> tuple[pa.StringArray, Bytes]:
     Raises:
         WireError: a value is malformed or a string is not UTF-8.
     """
+    if not len(values):
+        return pa.nulls(0, pa.string()), np.zeros(0, dtype=np.uint8)
     offsets, data = _buffers(values)
     start, length = offsets[:-1], np.diff(offsets)
     first = np.zeros(len(length), dtype=np.uint8)
@@ -58,7 +61,7 @@ def texts_of_values(values: pa.BinaryArray) -> tuple[pa.StringArray, Bytes]:
             parts.append((found, text))
     odd = np.flatnonzero(rest)
     if len(odd):
-        types[odd], text = _slow(values.take(pa.array(odd)))
+        types[odd], text = _slow(values.take(numbers(odd)))
         parts.append((odd, text))
     return _merged(len(length), parts), types
 
@@ -79,7 +82,7 @@ def _merged(count: int, parts: list[tuple[npt.NDArray[np.int64], pa.Array]]) -> 
         return pa.nulls(count, pa.string())
     source = np.full(count, -1, dtype=np.int64)
     source[np.concatenate([where for where, _ in parts])] = np.arange(sum(len(where) for where, _ in parts))
-    return pa.concat_arrays([text for _, text in parts]).take(pa.array(source, mask=source < 0))
+    return pa.concat_arrays([text for _, text in parts]).take(numbers(source, source < 0))
 
 
 def _strings(data: Bytes, start: Offsets, length: Offsets) -> tuple[npt.NDArray[np.bool_], pa.StringArray]:
@@ -128,7 +131,7 @@ def _integers(data: Bytes, start: Offsets, length: Offsets) -> tuple[npt.NDArray
         if k == 9:  # noqa: PLR2004 - the tenth byte holds bit 63 alone
             sound &= byte <= 1
         value |= (byte.astype(np.uint64) & np.uint64(127)) << np.uint64(7 * k)
-    return sound, pa.array(value[sound].view(np.int64)).cast(pa.string())
+    return sound, numbers(value[sound].view(np.int64)).cast(pa.string())
 
 
 def _doubles(data: Bytes, start: Offsets, length: Offsets) -> tuple[npt.NDArray[np.bool_], pa.StringArray]:
@@ -140,13 +143,13 @@ def _doubles(data: Bytes, start: Offsets, length: Offsets) -> tuple[npt.NDArray[
 
 def text_of_doubles(values: npt.NDArray[np.float64]) -> pa.StringArray:
     """The shortest text that reads back as the same double."""
-    return pa.array(np.ascontiguousarray(values), from_pandas=False).cast(pa.string())
+    return numbers(values).cast(pa.string())
 
 
 def _booleans(data: Bytes, start: Offsets, length: Offsets) -> tuple[npt.NDArray[np.bool_], pa.StringArray]:
     value = _at(data, start + 1)
     sound = (length == 2) & (value <= 1)  # noqa: PLR2004 - tag and one byte
-    return sound, pa.array(value[sound] == 1).cast(pa.string())
+    return sound, booleans(value[sound] == 1).cast(pa.string())
 
 
 def _slow(values: pa.BinaryArray) -> tuple[Bytes, pa.StringArray]:

@@ -1,0 +1,1 @@
+"""commands: one module for each command of `tracelake`; `api.cli` puts them together."""

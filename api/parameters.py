@@ -1,0 +1,83 @@
+"""Parameters: query strings to typed values.
+
+Takes   the query parameters of a request.
+Gives   values within their limits.
+Refuses what is not, naming the parameter: `InvalidParameter`; a parameter that comes twice too. Unknown ones are ignored.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Collection
+from typing import Any
+
+from litestar import Request
+
+from lake.errors import InvalidParameter
+
+_PLUS_AS_SPACE = re.compile(r"(?<=[0-9]) (?=[0-9]{2}:?[0-9]{2}$)")
+_ISO_BEGIN = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_TRACE_ID = re.compile(r"^[0-9a-fA-F]{32}$")
+
+
+class Parameters:
+    """The query parameters of one request."""
+
+    def __init__(self, request: Request[Any, Any, Any]) -> None:
+        self._values = request.query_params
+
+    def text(self, name: str) -> str | None:
+        """The value, None if it is absent or empty."""
+        values = self._values.getall(name, [])
+        if len(values) > 1:
+            raise InvalidParameter(name, f"Parameter '{name}' is given {len(values)} times")
+        return values[0] or None if values else None
+
+    def time(self, name: str) -> dt.datetime | None:
+        """An ISO 8601 time; without a zone it is UTC."""
+        text = self.text(name)
+        return None if text is None else parse_time(name, text)
+
+    def number(self, name: str, *, lowest: int, highest: int) -> int | None:
+        """A whole number between two bounds, both included."""
+        text = self.text(name)
+        if text is None:
+            return None
+        if not re.fullmatch(r"-?[0-9]{1,18}", text) or not lowest <= int(text) <= highest:
+            raise InvalidParameter(name, f"Parameter '{name}' must be a whole number from {lowest} to {highest}")
+        return int(text)
+
+    def choice(self, name: str, choices: Collection[str]) -> str | None:
+        """One of some words."""
+        text = self.text(name)
+        if text is not None and text not in choices:
+            raise InvalidParameter(name, f"Parameter '{name}' must be one of {', '.join(choices)}")
+        return text
+
+
+def parse_time(name: str, text: str) -> dt.datetime:
+    """An ISO 8601 time as an aware UTC datetime.
+
+    Raises:
+        InvalidParameter: it is none.
+    """
+    iso = _PLUS_AS_SPACE.sub("+", text.strip())  # a + in a query string arrives as a space
+    try:
+        if not _ISO_BEGIN.match(iso):
+            raise ValueError(text)
+        time = dt.datetime.fromisoformat(iso)
+        return (time if time.tzinfo else time.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
+    except (ValueError, OverflowError):
+        raise InvalidParameter(name, f"Parameter '{name}' must be a valid ISO 8601 timestamp") from None
+
+
+def parse_trace_id(text: str) -> str:
+    """A W3C trace id in lower case.
+
+    Raises:
+        InvalidParameter: it is none.
+    """
+    if not _TRACE_ID.match(text) or set(text) == {"0"}:
+        raise InvalidParameter("trace_id", "Parameter 'trace_id' must be 32 hexadecimal digits, not all zero")
+    return text.lower()

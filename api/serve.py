@@ -1,0 +1,168 @@
+"""Serve: the processes of one Tracelake, started together and stopped together.
+
+Takes   settings, and whether JupyterLab is wanted.
+Gives   the web server, the scheduler and JupyterLab as child processes until SIGTERM or SIGINT; all gone within 5 s.
+Refuses a port that is taken (`ServeError`).
+
+The scheduler is started again when it ends; without the web server there is nothing to serve, so its end is the end.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import FrameType
+
+import structlog
+
+from lake.errors import LakeError
+
+from .settings import ServerSettings
+
+STOP_S = 4.5
+"""Seconds between SIGTERM and SIGKILL for a child process."""
+READY_S = 60
+"""Seconds that the web server has to answer its first health check."""
+_POLL_S = 0.2
+_RESTART_PAUSE_S = 1.0
+
+log = structlog.get_logger()
+
+
+class ServeError(LakeError):
+    """The server cannot start; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One child process."""
+
+    name: str
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    essential: bool = False
+    """Its end is the end of all; others are started again."""
+
+
+def commands(settings: ServerSettings) -> list[Command]:
+    """The web server and the scheduler for some settings."""
+    environment = {
+        "TRACELAKE_DATA": str(settings.data.resolve()),
+        "TRACELAKE_HOST": settings.host,
+        "TRACELAKE_PORT": str(settings.port),
+        "TRACELAKE_WORKERS": str(settings.workers),
+        "TRACELAKE_LAB_URL": settings.lab_url,
+    }
+    return [
+        Command("server", (sys.executable, "-m", "api.server"), environment, essential=True),
+        Command("scheduler", (sys.executable, "-m", "scheduler"), environment),
+    ]
+
+
+class Supervisor:
+    """Child processes that live and end together."""
+
+    def __init__(self, children: list[Command]) -> None:
+        self._commands = children
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._ended_at_s: dict[str, float] = {}
+        self._stop = threading.Event()
+
+    def run(self, ready: Callable[[], None] = lambda: None) -> int:
+        """Start all and return when told to stop, or when an essential one has ended (then its exit code).
+
+        Args:
+            ready: called once all have been started; an error in it stops them.
+        """
+        previous = {number: signal.signal(number, self._told) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            for command in self._commands:
+                self._start(command)
+            ready()
+            while not self._stop.wait(_POLL_S):
+                code = self._check()
+                if code is not None:
+                    return code or 1
+            return 0
+        finally:
+            self._terminate()
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def is_told_to_stop(self) -> bool:
+        return self._stop.is_set()
+
+    def _told(self, _: int, __: FrameType | None) -> None:
+        self._stop.set()
+
+    def _start(self, command: Command) -> None:
+        self._running[command.name] = subprocess.Popen(  # noqa: S603 - our own argv
+            command.argv, env=os.environ | command.environment, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+
+    def _check(self) -> int | None:
+        """Start again what has ended; the exit code of an essential child that has."""
+        for command in self._commands:
+            code = self._running[command.name].poll()
+            if code is None:
+                continue
+            if command.essential:
+                log.error("process ended", process=command.name, exit_code=code)
+                return code
+            ended_at_s = self._ended_at_s.setdefault(command.name, time.monotonic())
+            if time.monotonic() - ended_at_s > _RESTART_PAUSE_S:
+                log.warning("process started again", process=command.name, exit_code=code)
+                del self._ended_at_s[command.name]
+                self._start(command)
+        return None
+
+    def _terminate(self) -> None:
+        for process in self._running.values():
+            process.terminate()
+        deadline = time.monotonic() + STOP_S
+        for process in self._running.values():
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                # its own session: whatever it has started goes too
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def check_port(host: str, port: int) -> None:
+    """
+    Raises:
+        ServeError: something listens there already.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ServeError(f"{host}:{port}: {error.strerror}; stop what listens there or choose --port") from error
+
+
+def wait_until_healthy(url: str, is_told_to_stop: Callable[[], bool], timeout_s: float = READY_S) -> None:
+    """Return when `GET /health` answers 200, or when told to stop.
+
+    Raises:
+        ServeError: it did not in time.
+    """
+    deadline = time.monotonic() + timeout_s
+    while not is_told_to_stop():
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=1):  # noqa: S310 - our own address
+                return
+        except (urllib.error.URLError, OSError):
+            if time.monotonic() > deadline:
+                raise ServeError(f"{url} did not answer within {timeout_s:.0f} s; see the log above") from None
+            time.sleep(_POLL_S)

@@ -1,0 +1,32 @@
+"""Arrays: numpy to Arrow without the detour that `pa.array` takes.
+
+`pa.array` asks for pandas at every call, which costs more than a small conversion itself; a batch of spans makes some
+fifty of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+
+def numbers(values: npt.NDArray[Any], null: npt.NDArray[np.bool_] | None = None) -> pa.Array:
+    """Numbers as an Arrow array over the same memory; null where `null` is true."""
+    valid = None if null is None else pa.py_buffer(np.packbits(~null, bitorder="little"))
+    content = pa.py_buffer(np.ascontiguousarray(values))
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [valid, content])
+
+
+def booleans(values: npt.NDArray[np.bool_]) -> pa.BooleanArray:
+    """Booleans as an Arrow array."""
+    return pa.BooleanArray.from_buffers(pa.bool_(), len(values), [None, pa.py_buffer(np.packbits(values, bitorder="little"))])
+
+
+def lists(kind: pa.DataType, offsets: npt.NDArray[np.int32], items: pa.Array) -> pa.Array:
+    """Lists or maps of `items`, cut at `offsets`; for a map the items are key-value structs."""
+    return pa.Array.from_buffers(
+        kind, len(offsets) - 1, [None, pa.py_buffer(np.ascontiguousarray(offsets))], children=[items]
+    )

@@ -1,0 +1,35 @@
+"""The scheduler process: `python -m scheduler`.
+
+Takes   the settings of the environment (`TRACELAKE_DATA` and those of `lake.settings`).
+Gives   maintenance on a timer until SIGTERM or SIGINT. One job runs at a time, so they never get in each other's way.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import structlog
+
+from lake.settings import LakeSettings
+
+from .jobs import build
+from .maintenance import Maintenance
+
+
+def main() -> int:
+    """Run until told to stop."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    maintenance = Maintenance(Path(os.environ.get("TRACELAKE_DATA", "data")), LakeSettings.from_env(os.environ))
+    scheduler = build(maintenance)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: scheduler.shutdown(wait=False))
+    scheduler.start()  # returns after shutdown
+    maintenance.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
