@@ -2,7 +2,7 @@
 
 Takes   a command line.
 Gives   what the command asks for on stdout, and nothing else there; exit code 0.
-Refuses what Tracelake refuses: a message on stderr that says what to do, exit code 1; exit code 2 for a wrong command line.
+Refuses what Tracelake refuses: one line on stderr that says what to do, exit code 1. 2 is a wrong command line.
 
 Each command is a module in `api.commands` and is added to the group here.
 """
@@ -24,7 +24,8 @@ class _Commands(click.RichGroup):
         try:
             return super().invoke(ctx)
         except (LakeError, OSError) as error:
-            raise click.ClickException(str(error)) from error
+            click.echo(f"Error: {error}", err=True)  # not in a box, which would break paths into pieces
+            ctx.exit(1)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -22,11 +22,11 @@ from lake.control import Control
 from lake.control.database import FILE_NAME
 from lake.errors import ControlError
 
-type_of_data = click.Path(file_okay=False, path_type=Path)
+_ENDLESS_COLUMNS = 10_000
 
 data_option = click.option(
     "--data",
-    type=type_of_data,
+    type=click.Path(file_okay=False, path_type=Path),
     default="data",
     show_default=True,
     envvar="TRACELAKE_DATA",
@@ -72,8 +72,7 @@ def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*row)
-    console = Console(highlight=False, markup=False)
-    console.print(table, soft_wrap=True, width=console.measure(table).maximum)
+    Console(highlight=False, markup=False, width=_ENDLESS_COLUMNS).print(table)
 
 
 def moment(time: datetime | None) -> str:

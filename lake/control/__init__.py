@@ -11,7 +11,7 @@ Nothing of it is needed to read a lake: who loses the database makes new keys.
     control     `Control`
 """
 
-from .control import Control
+from .control import FIRST_PROJECT, Control
 from .keys import Environment, Key, Kind, NewKey, Principal, Project, Scope
 
-__all__ = ["Control", "Environment", "Key", "Kind", "NewKey", "Principal", "Project", "Scope"]
+__all__ = ["FIRST_PROJECT", "Control", "Environment", "Key", "Kind", "NewKey", "Principal", "Project", "Scope"]

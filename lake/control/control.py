@@ -42,6 +42,9 @@ from .keys import (
     new_key,
 )
 
+FIRST_PROJECT = "default"
+"""Name of the project of a data folder where nobody made one."""
+
 TRUST_S = 1.0
 """Seconds that a good key is taken for good without another look."""
 
@@ -120,6 +123,15 @@ class Control:
         except IntegrityError:
             raise ControlError(f"project: {name!r} exists already") from None
         return Project(name, now)
+
+    def create_first_project(self) -> Project | None:
+        """Make the project `default` if there is no project at all; None if there is one."""
+        now = self._now()
+        with writing(self._engine) as connection, connection.begin():
+            if connection.execute(select(projects.c.name).limit(1)).first() is not None:
+                return None
+            connection.execute(insert(projects).values(name=FIRST_PROJECT, created_at_us=_us(now)))
+        return Project(FIRST_PROJECT, now)
 
     def list_projects(self) -> list[Project]:
         """All projects by name."""

@@ -2,7 +2,7 @@
 
 Takes   an SQLAlchemy URL; `sqlite_url` makes one of a data folder.
 Gives   an engine whose commits are durable, and the tables in it.
-Refuses nothing; a database that cannot be opened raises SQLAlchemy's own error.
+Refuses a URL or file that cannot be opened: `ControlError`.
 
 SQLite runs in WAL mode with synchronous=FULL: a key that was shown is there after a power cut, and one that was revoked
 stays revoked. Writers begin IMMEDIATE, because a transaction that turns from reading to writing is refused at once when
@@ -29,8 +29,10 @@ from sqlalchemy import (
     create_engine,
     event,
 )
+from sqlalchemy.exc import SQLAlchemyError
 
 from ..disk import Disk, make_folders_durably
+from ..errors import ControlError
 
 FILE_NAME = "tracelake.db"
 
@@ -66,12 +68,19 @@ def sqlite_url(data: Path) -> URL:
 
 
 def open_database(url: str | URL) -> Engine:
-    """Open the database; make it and its tables if they are not there."""
-    engine = create_engine(url)
-    if engine.dialect.name == "sqlite":
-        _prepare_sqlite(engine)
-    with writing(engine) as connection, connection.begin():
-        metadata.create_all(connection)
+    """Open the database; make it and its tables if they are not there.
+
+    Raises:
+        ControlError: it cannot be opened. A password in the URL is not repeated.
+    """
+    try:
+        engine = create_engine(url)
+        if engine.dialect.name == "sqlite":
+            _prepare_sqlite(engine)
+        with writing(engine) as connection, connection.begin():
+            metadata.create_all(connection)
+    except (SQLAlchemyError, ImportError) as error:  # ImportError: the URL's driver is not installed
+        raise ControlError(f"the control database cannot be opened: {error}") from error
     return engine
 
 

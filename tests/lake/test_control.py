@@ -80,6 +80,20 @@ def test_a_name_is_taken_once(control):
         control.create_project("shop")
 
 
+def test_an_empty_folder_gets_the_project_default_once(tmp_path):
+    with Control(tmp_path) as control:
+        first = control.create_first_project()
+        assert first is not None
+        assert first.name == "default"
+        assert control.create_first_project() is None
+        assert control.list_projects() == [first]
+
+
+def test_where_there_are_projects_none_is_made_unasked(control):
+    assert control.create_first_project() is None
+    assert [project.name for project in control.list_projects()] == ["shop"]
+
+
 def test_deleting_needs_force_and_changes_nothing_without(control):
     secret = control.create_key("shop", "live").secret
     with pytest.raises(ControlError, match="use force"):
@@ -309,7 +323,12 @@ def test_a_good_key_costs_one_look_at_the_database_in_a_second(control, clock, m
     secret = control.create_key("shop", "live").secret
     looks = []
     look_up = control._look_up
-    monkeypatch.setattr(control, "_look_up", lambda *key: looks.append(key) or look_up(*key))
+
+    def counted(*key):
+        looks.append(key)
+        return look_up(*key)
+
+    monkeypatch.setattr(control, "_look_up", counted)
     for _ in range(100):
         assert control.authenticate(secret)
     assert len(looks) == 1
@@ -431,6 +450,18 @@ def test_the_database_may_lie_elsewhere(tmp_path):
         control.create_project("shop")
     assert not (tmp_path / "data").exists()
     assert (tmp_path / "elsewhere" / "keys.db").exists()
+
+
+@pytest.mark.parametrize("url", ["nonsense", "nosuch://x", "sqlite:////proc/nowhere/keys.db"])
+def test_a_database_that_cannot_be_opened_is_refused(tmp_path, url):
+    with pytest.raises((ControlError, OSError), match=r"cannot be opened|/proc/nowhere"):
+        Control(tmp_path, url=url)
+
+
+def test_a_password_in_the_url_is_not_repeated(tmp_path):
+    with pytest.raises(ControlError) as refused:
+        Control(tmp_path, url="nosuch://user:hunter2@host/keys")
+    assert "hunter2" not in str(refused.value)
 
 
 def test_every_refusal_is_an_error_of_the_lake():
