@@ -40,7 +40,7 @@ API_VERSION = "3.2.1"
 def create_app(settings: ServerSettings) -> Litestar:
     """The application for some settings."""
     configure_logging()
-    control = Control(settings.data)
+    control = Control(settings.data, url=settings.control_url)
     server = Server(
         settings=settings,
         control=control,

@@ -12,14 +12,13 @@ import time
 from hashlib import sha256
 from typing import Any
 
-from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # noqa: F401 - errors of these routes
 from litestar import Request, Response, post
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from lake.errors import WireError
 from lake.wire import reports
 from lake.wire.reports import Reports
-from lake.wire.traces import Outcome, TraceBody
+from lake.wire.responses import json_response, protobuf_response
+from lake.wire.traces import TraceBody
 
 from .auth import authorized
 from .bodies import inflated_body
@@ -43,19 +42,9 @@ async def ingest_traces(request: Request[Any, Any, Any], server: Server) -> Resp
         raise outcome.error
     if server.settings.ingest_success_status != 200:  # noqa: PLR2004
         return Response(None, status_code=server.settings.ingest_success_status)
-    return _accepted(outcome, protobuf=protobuf)
-
-
-def _accepted(outcome: Outcome, *, protobuf: bool) -> Response[Any]:
-    refused = outcome.refused
     if protobuf:
-        message = ExportTraceServiceResponse()
-        if refused:
-            message.partial_success.rejected_spans = refused.count
-            message.partial_success.error_message = refused.message
-        return Response(message.SerializeToString(), media_type=PROTOBUF)
-    partial = {"rejectedSpans": str(refused.count), "errorMessage": refused.message} if refused else {}
-    return Response({"partialSuccess": partial})
+        return Response(protobuf_response(outcome.refused), media_type=PROTOBUF)
+    return Response(json_response(outcome.refused))
 
 
 def _is_protobuf(request: Request[Any, Any, Any], body: bytes) -> bool:

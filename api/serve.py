@@ -56,6 +56,7 @@ class Command:
 def commands(settings: ServerSettings) -> list[Command]:
     """The web server and the scheduler for some settings."""
     environment = {
+        **({"TRACELAKE_CONTROL_URL": settings.control_url} if settings.control_url else {}),
         "TRACELAKE_DATA": str(settings.data.resolve()),
         "TRACELAKE_HOST": settings.host,
         "TRACELAKE_PORT": str(settings.port),
@@ -85,7 +86,7 @@ class Supervisor:
         """
         previous = {number: signal.signal(number, self._told) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            for command in self._commands:
+            for command in list(self._commands):
                 self._start(command)
             ready()
             while not self._stop.wait(_POLL_S):
@@ -98,7 +99,13 @@ class Supervisor:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
+    def add(self, command: Command) -> None:
+        """Start one more child process."""
+        self._commands.append(command)
+        self._start(command)
+
     def is_told_to_stop(self) -> bool:
+        """Whether SIGTERM or SIGINT has come."""
         return self._stop.is_set()
 
     def _told(self, _: int, __: FrameType | None) -> None:

@@ -22,6 +22,8 @@ class ServerSettings:
 
     data: Path = Path("data")
     """Folder of all lakes and of the control database (`TRACELAKE_DATA`)."""
+    control_url: str | None = None
+    """SQLAlchemy URL of the control database, if it is not in the data folder (`TRACELAKE_CONTROL_URL`)."""
     host: str = "127.0.0.1"
     """Address to listen on (`TRACELAKE_HOST`)."""
     port: int = 3000
@@ -44,6 +46,7 @@ class ServerSettings:
         """
         return cls(
             data=Path(environment.get("TRACELAKE_DATA", "data")),
+            control_url=environment.get("TRACELAKE_CONTROL_URL") or None,
             host=environment.get("TRACELAKE_HOST", "127.0.0.1"),
             port=_number(environment, "TRACELAKE_PORT", 3000, 65_535),
             workers=_number(environment, "TRACELAKE_WORKERS", 1, 64),

@@ -34,8 +34,8 @@ from .lease import Lease
 from .schema import BATCHES, EXCEPTIONS, LANDINGS, OVERFLOW_HOUR, Table, tables_of
 from .tables import FILE_MAX_ROWS, DeltaLog, Partition
 
-ROUND_MAX_BYTES = 32 * 2**20
-"""Bytes of landing files taken in one round; decoded rows are several times that."""
+ROUND_MAX_ROWS = 100_000
+"""Rows taken in one round: what bounds the memory of compaction."""
 
 OVERFLOW_HOURS = 1000
 """A request whose rows lie in more hours than this goes to the overflow partition, not to a file for each hour."""
@@ -130,8 +130,8 @@ class Compactor:
 
     def _round(self, stream: str) -> Absorbed:
         logs = self._stream_logs(stream)
-        files = bounded(self._plan(logs), ROUND_MAX_BYTES)
-        source = _Source()
+        source = _Source(self.tables[stream].arrow_schema)
+        files = bounded(self._plan(logs), source.row_count, ROUND_MAX_ROWS)
         repeats: Repeats = {}
         done = Absorbed(files=len(files))
         for log in logs:
@@ -168,7 +168,7 @@ class Compactor:
         if log.table.name == EXCEPTIONS.name:
             self._commit(log, exceptions_of(rows), pending, None)
             return Absorbed()
-        self._commit(log, conform(rows, log.table.arrow_schema), pending, request_of_row)
+        self._commit(log, rows, pending, request_of_row)
         return Absorbed(rows=rows.num_rows)
 
     def _commit(
@@ -192,7 +192,8 @@ class Compactor:
 class _Source:
     """The landing files of a round, each read at most once."""
 
-    def __init__(self) -> None:
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
         self._tables: dict[Path, pa.Table] = {}
         self._requests: dict[Path, list[landing.Request]] = {}
 
@@ -200,6 +201,9 @@ class _Source:
         if file.path not in self._requests:
             self._requests[file.path] = landing.read_requests(file)
         return self._requests[file.path]
+
+    def row_count(self, file: LandingFile) -> int:
+        return sum(request.row_count for request in self.requests(file))
 
     def rows(
         self, files: Iterable[LandingFile], repeats: Repeats
@@ -216,11 +220,11 @@ class _Source:
             tables.append(table)
             numbers.append(number)
             first += len(counts)
-        return pa.concat_tables(tables, promote_options="default"), np.concatenate(numbers)
+        return pa.concat_tables(tables), np.concatenate(numbers)
 
     def _read(self, file: LandingFile) -> pa.Table:
         if file.path not in self._tables:
-            self._tables[file.path] = landing.read_rows(file)
+            self._tables[file.path] = landing.read_rows(file, self._schema)
         return self._tables[file.path]
 
 
@@ -238,13 +242,15 @@ def contiguous(files: Iterable[LandingFile], watermark: Callable[[str], int]) ->
     return run
 
 
-def bounded(files: Sequence[LandingFile], max_bytes: int) -> list[LandingFile]:
-    """The first files up to `max_bytes` in all, at least one."""
+def bounded(
+    files: Iterable[LandingFile], row_count: Callable[[LandingFile], int], max_rows: int
+) -> list[LandingFile]:
+    """The first files up to `max_rows` in all, at least one."""
     taken: list[LandingFile] = []
     total = 0
     for file in files:
-        total += file.path.stat().st_size
-        if taken and total > max_bytes:
+        total += row_count(file)
+        if taken and total > max_rows:
             break
         taken.append(file)
     return taken
@@ -256,16 +262,6 @@ def highest(files: Iterable[LandingFile]) -> dict[str, int]:
     for file in files:
         found[file.writer] = max(file.sequence, found.get(file.writer, 0))
     return found
-
-
-def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The columns of `schema` in its order; those that the rows do not have yet are null."""
-    if rows.schema.names == schema.names:
-        return rows
-    present = set(rows.column_names)
-    return pa.table(
-        [rows.column(f.name) if f.name in present else pa.nulls(rows.num_rows, f.type) for f in schema], names=schema.names
-    )
 
 
 def _hours(

@@ -12,25 +12,38 @@ from collections.abc import Sequence
 from .schema import PROMOTED, Promoted, Table
 
 
-def source(table: Table, files: Sequence[str], promoted: tuple[Promoted, ...] = PROMOTED, *, empty: str, extra: str = "") -> str:
+def source(
+    table: Table,
+    files: Sequence[str],
+    waiting: Sequence[str],
+    promoted: tuple[Promoted, ...] = PROMOTED,
+    *,
+    empty: str,
+    extra: str = "",
+) -> str:
     """The rows of some Parquet files of a table.
 
     Args:
-        files: absolute paths, data files and landing files alike.
-        empty: name of a relation with the table's columns and no rows, for when there are no files.
+        files: absolute paths of data files.
+        waiting: absolute paths of landing files.
+        empty: name of a relation with the table's columns and no rows.
         extra: name of a relation with the table's columns whose rows are added.
     """
     own = promoted[len(PROMOTED) :] if table.name == "spans" else ()
-    if not files:
-        return f"SELECT * FROM {extra or empty}"
-    listed = ", ".join(_literal(path) for path in files)
-    # an older file has no column that was promoted later, so the columns are matched by name, and only then
-    union = "true" if own else "false"
+    # an older data file has no column that was promoted later, a landing file none that is null in every row; so columns
+    # are matched by name there, and the empty relation has them all
+    parts = [f"SELECT * FROM {extra or empty}"]
+    if files:
+        parts.append(f"SELECT * FROM {_read(files, by_name=bool(own))}")
+    if waiting:
+        parts.append(f"SELECT * FROM {_read(waiting, by_name=True)}")
     columns = ", ".join([_column(c.name, own) for c in table.columns])
-    text = (
-        f"SELECT {columns} FROM read_parquet([{listed}], hive_partitioning = false, union_by_name = {union})"
-    )
-    return f"{text} UNION ALL BY NAME SELECT * FROM {extra}" if extra else text
+    return f"SELECT {columns} FROM ({' UNION ALL BY NAME '.join(parts)})"
+
+
+def _read(paths: Sequence[str], *, by_name: bool) -> str:
+    listed = ", ".join(_literal(path) for path in paths)
+    return f"read_parquet([{listed}], hive_partitioning = false, union_by_name = {by_name})"
 
 
 def _column(name: str, own: tuple[Promoted, ...]) -> str:

@@ -20,8 +20,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from .compaction import Compactor, conform
+from .compaction import Compactor
 from .exceptions import SOURCE_COLUMNS, exceptions_of
+from .landing import conform
 from .schema import EXCEPTIONS, SPANS, Table
 from .tables import LiveFile, Partition
 from .wire.arrays import booleans

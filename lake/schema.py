@@ -3,6 +3,8 @@
 `docs/file-format.md` is tested against this module, the wire writes these columns, compaction stores them, and every
 view shows them. Landing files and compacted files have the same columns in the same order.
 
+What is absent is null: an empty text, list or map and a count of 0 are not stored.
+
 Types keep to what Delta, DuckDB, Polars and Spark all read: no unsigned integers, no nanosecond timestamps (a timestamp
 is in microseconds and `*_ns_remainder` keeps the 0-999 nanoseconds below it), no VARIANT.
 

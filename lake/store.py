@@ -25,13 +25,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from . import queries, render
-from .compaction import conform
 from .errors import QueryError
 from .exceptions import exceptions_of
 from .folder import LakeFolder, open_folder
 from .landing import LandingFile, read_rows
 from .result import Result
-from .schema import EXCEPTIONS
+from .schema import EXCEPTIONS, tables_of
 from .settings import LakeSettings
 from .snapshot import Snapshot, SnapshotReader, TableSnapshot
 
@@ -249,23 +248,23 @@ class Lake:
         relations = {empty: table.table.arrow_schema.empty_table()}
         if table.table.name == EXCEPTIONS.name:
             extra = self._tail_exceptions(table)
+        waiting = [] if extra is not None else [str(file.path) for file in table.tail]
         if extra is not None:
             relations[tail] = extra
-        else:
-            files = [*files, *(str(file.path) for file in table.tail)]
         text = queries.source(
-            table.table, files, self.folder.promoted, empty=empty, extra=tail if extra is not None else ""
+            table.table, files, waiting, self.folder.promoted, empty=empty, extra=tail if extra is not None else ""
         )
         return _Source(text, relations)
 
     def _tail_of_trace(self, table: TableSnapshot, trace_id: str) -> pa.Table:
         schema = table.table.arrow_schema
-        found = [self._shared.landing.rows(file) for file in table.tail]
-        hits = [conform(rows.filter(pc.equal(rows.column("trace_id"), trace_id)), schema) for rows in found]
-        return pa.concat_tables([schema.empty_table(), *hits], promote_options="permissive")
+        found = [self._shared.landing.rows(file, schema) for file in table.tail]
+        hits = [rows.filter(pc.equal(rows.column("trace_id"), trace_id)) for rows in found]
+        return pa.concat_tables([schema.empty_table(), *hits])
 
     def _tail_exceptions(self, table: TableSnapshot) -> pa.Table:
-        parts = [exceptions_of(self._shared.landing.rows(file)) for file in table.tail]
+        schema = tables_of(self.folder.promoted)[table.table.landing].arrow_schema
+        parts = [exceptions_of(self._shared.landing.rows(file, schema)) for file in table.tail]
         return pa.concat_tables([EXCEPTIONS.arrow_schema.empty_table(), *parts])
 
 
@@ -313,12 +312,12 @@ class _LandingCache:
         self._tables: OrderedDict[Path, pa.Table] = OrderedDict()
         self._lock = threading.Lock()
 
-    def rows(self, file: LandingFile) -> pa.Table:
+    def rows(self, file: LandingFile, schema: pa.Schema) -> pa.Table:
         with self._lock:
             if file.path in self._tables:
                 self._tables.move_to_end(file.path)
                 return self._tables[file.path]
-        table = read_rows(file)
+        table = read_rows(file, schema)
         with self._lock:
             if file.path not in self._tables:
                 self._tables[file.path] = table

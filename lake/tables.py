@@ -118,6 +118,8 @@ class DeltaLog:
         self.table = table
         self.folder = lake_folder / table.name
         self._disk = disk or Disk()
+        self._watermarks: dict[str, int] = {}
+        self._watermarks_of = -1
         try:
             self._delta = DeltaTable(self.folder, version=version)
         except (TableNotFoundError, DeltaError) as error:
@@ -151,7 +153,11 @@ class DeltaLog:
 
     def watermark(self, writer: str) -> int:
         """The highest landing sequence of a writer that this version holds, 0 if none."""
-        return self._delta.transaction_version(writer) or 0
+        if self._watermarks_of != self.version:  # delta-rs takes 0.3 ms to answer, and it is asked for every file
+            self._watermarks, self._watermarks_of = {}, self.version
+        if writer not in self._watermarks:
+            self._watermarks[writer] = self._delta.transaction_version(writer) or 0
+        return self._watermarks[writer]
 
     def actions(self) -> pa.Table:
         """The files of this version, one row each: `path`, `size_bytes`, `num_records`, `partition.day`,

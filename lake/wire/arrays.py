@@ -26,7 +26,9 @@ def booleans(values: npt.NDArray[np.bool_]) -> pa.BooleanArray:
 
 
 def lists(kind: pa.DataType, offsets: npt.NDArray[np.int32], items: pa.Array) -> pa.Array:
-    """Lists or maps of `items`, cut at `offsets`; for a map the items are key-value structs."""
+    """Lists or maps of `items`, cut at `offsets`, null where there are none; for a map the items are key-value structs."""
+    filled = np.diff(offsets) > 0
+    valid = None if filled.all() else pa.py_buffer(np.packbits(filled, bitorder="little"))
     return pa.Array.from_buffers(
-        kind, len(offsets) - 1, [None, pa.py_buffer(np.ascontiguousarray(offsets))], children=[items]
+        kind, len(offsets) - 1, [valid, pa.py_buffer(np.ascontiguousarray(offsets))], children=[items]
     )

@@ -99,9 +99,14 @@ def _empty(row_count: int, promoted: tuple[Promoted, ...]) -> AttributeColumns:
 
 
 def text_of_characters(characters: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int32]) -> pa.StringArray:
-    """ASCII characters, cut at `offsets`, as text; no bytes are copied."""
+    """ASCII characters, cut at `offsets`, as text, null where there are none; no bytes are copied."""
+    filled = np.diff(offsets) > 0
+    valid = None if filled.all() else pa.py_buffer(np.packbits(filled, bitorder="little"))
     return pa.StringArray.from_buffers(
-        len(offsets) - 1, pa.py_buffer(np.ascontiguousarray(offsets)), pa.py_buffer(np.ascontiguousarray(characters))
+        len(offsets) - 1,
+        pa.py_buffer(np.ascontiguousarray(offsets)),
+        pa.py_buffer(np.ascontiguousarray(characters)),
+        valid,
     )
 
 

@@ -178,11 +178,18 @@ def _scope_columns(decoded: Decoded, promoted: tuple[Promoted, ...]) -> dict[str
         "resource_attributes": resource_attributes.map,
         "resource_attribute_types": resource_attributes.types,
         "resource_dropped_attributes_count": _none_if(resources.dropped_attributes_count, 0),
-        "resource_entity_refs": resources.entity_refs,
+        "resource_entity_refs": _entity_refs(resources.entity_refs),
         "resource_schema_url": _none_if(resources.schema_url, ""),
     }
     resource = scopes.resource[decoded.scope]
     return _repeated(of_scope, decoded.scope) | _repeated(of_resource, resource)
+
+
+def _entity_refs(refs: pa.ListArray) -> pa.ListArray:
+    if not len(refs.flatten()):
+        return pa.nulls(len(refs), SPANS.arrow_schema.field("resource_entity_refs").type)
+    empty = pc.equal(pc.fill_null(pc.list_value_length(refs), _ZERO), _ZERO)
+    return pc.if_else(empty, pa.scalar(None, refs.type), refs).cast(pa.list_(pa.binary()))
 
 
 def _repeated(columns: dict[str, pa.Array], rows: Indices) -> dict[str, pa.Array]:

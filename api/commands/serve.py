@@ -1,0 +1,85 @@
+"""`tracelake serve`: the server, the scheduler and JupyterLab."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import rich_click as click
+
+from lake.control import FIRST_PROJECT, Control
+from notebooks.jupyter import Lab, lab_for
+
+from ..serve import Command, Supervisor, check_port, commands, wait_until_healthy
+from ..settings import ServerSettings
+from .options import control_options
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, envvar="TRACELAKE_HOST", help="Address to listen on.")
+@click.option("--port", default=3000, show_default=True, envvar="TRACELAKE_PORT", help="Port to listen on.")
+@click.option(
+    "--workers", default=1, show_default=True, envvar="TRACELAKE_WORKERS", help="Processes that answer requests."
+)
+@click.option("--no-lab", is_flag=True, help="Without JupyterLab.")
+@control_options
+def serve(host: str, port: int, workers: int, data: Path, control_url: str | None, *, no_lab: bool) -> None:
+    """Serve ingest, queries and notebooks until Ctrl-C.
+
+    On an empty data folder this makes the project `default` and prints one ingest and one live key, once.
+    """
+    settings, lab = prepared(host, port, workers, data, control_url, with_lab=not no_lab)
+    print_first_keys(settings)
+    supervisor = Supervisor(children(settings, lab))
+
+    def ready() -> None:
+        wait_until_healthy(url_of(settings), supervisor.is_told_to_stop)
+        if not supervisor.is_told_to_stop():
+            click.echo(f"Tracelake answers at {url_of(settings)}", err=True)
+            if lab:
+                click.echo(f"Notebooks: {lab.url}", err=True)
+
+    sys.exit(supervisor.run(ready))
+
+
+def prepared(
+    host: str, port: int, workers: int, data: Path, control_url: str | None, *, with_lab: bool
+) -> tuple[ServerSettings, Lab | None]:
+    """Settings out of the options and the environment, and JupyterLab if wanted.
+
+    Raises:
+        ServeError: the port is taken.
+        SettingError: a value cannot be.
+    """
+    settings = ServerSettings.from_env(
+        os.environ | {"TRACELAKE_HOST": host, "TRACELAKE_PORT": str(port), "TRACELAKE_WORKERS": str(workers),
+                      "TRACELAKE_DATA": str(data), "TRACELAKE_CONTROL_URL": control_url or ""}
+    )  # fmt: skip
+    check_port(host, port)
+    lab = lab_for(data) if with_lab else None
+    # the address without the token: the first page is for everybody who can reach the server
+    return replace(settings, lab_url=lab.url.partition("?")[0] if lab else settings.lab_url), lab
+
+
+def children(settings: ServerSettings, lab: Lab | None) -> list[Command]:
+    """The processes to run."""
+    started = commands(settings)
+    return [*started, Command("lab", tuple(lab.argv), lab.environment)] if lab else started
+
+
+def url_of(settings: ServerSettings) -> str:
+    """The address that the server answers at from this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
+    return f"http://{host}:{settings.port}"
+
+
+def print_first_keys(settings: ServerSettings) -> None:
+    """In an empty data folder, make the first project and print its keys."""
+    with Control(settings.data, url=settings.control_url) as control:
+        if control.create_first_project() is None:
+            return
+        click.echo("Made the project `default`. Its keys, shown this once:")
+        click.echo(f"  ingest: {control.create_key(FIRST_PROJECT, 'ingest').secret}")
+        click.echo(f"  live:   {control.create_key(FIRST_PROJECT, 'live').secret}")
