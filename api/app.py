@@ -17,6 +17,7 @@ from typing import Any
 from litestar import Litestar, Request, Response, route
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.enums import ScopeType
 from litestar.openapi import OpenAPIConfig
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from sqlalchemy.exc import SQLAlchemyError
@@ -75,7 +76,7 @@ def with_request_id(app: ASGIApp) -> ASGIApp:
     """Give each request an id, in its state and in the header of its answer; around everything, so that 404 has one too."""
 
     async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await app(scope, receive, send)
             return
         number = f"req_{secrets.token_hex(5)}"
@@ -103,5 +104,3 @@ async def health(request: Request[Any, Any, Any], server: Server) -> Response[An
     if request.query_params.get("verbose"):
         content |= {"uptime_seconds": int(time.time() - request.app.state.started_at_s), "db_ok": True}
     return Response(content)
-
-

@@ -78,7 +78,7 @@ class GroupCommit(Generic[Item, Outcome]):
         items = [item for item, _ in batch]
         try:
             outcomes = await asyncio.get_running_loop().run_in_executor(self._executor, self._store, items)
-        except Exception as error:  # noqa: BLE001 - each waiting request raises it again and answers for itself
+        except Exception as error:
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)

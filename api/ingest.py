@@ -40,7 +40,7 @@ async def ingest_traces(request: Request[Any, Any, Any], server: Server) -> Resp
         outcome = await tenant.store_traces(traces)
     if outcome.error is not None:
         raise outcome.error
-    if server.settings.ingest_success_status != 200:  # noqa: PLR2004
+    if server.settings.ingest_success_status != 200:
         return Response(None, status_code=server.settings.ingest_success_status)
     if protobuf:
         return Response(protobuf_response(outcome.refused), media_type=PROTOBUF)
@@ -118,7 +118,7 @@ def _batch(stored: Reports) -> dict[str, Any]:
 
 def _answer(server: Server, content: dict[str, Any]) -> Response[Any]:
     status = server.settings.ingest_success_status
-    return Response(content if status == 200 else None, status_code=status)  # noqa: PLR2004
+    return Response(content if status == 200 else None, status_code=status)
 
 
 ROUTES = [ingest_traces, ingest_error, ingest_errors, ingest_deploy, ingest_requests]

@@ -85,12 +85,12 @@ _INTERNAL = "internal error; the server's log has it under this request id"
 def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """The response to an error; one that nobody foresaw is logged and told nothing of."""
     status, code, message = _described(error)
-    if status == 500:  # noqa: PLR2004
+    if status == 500:
         log.error("request failed", path=request.url.path, exc_info=error)
     headers = {}
     if isinstance(error, Overloaded):
         headers["Retry-After"] = str(math.ceil(error.retry_after_s))
-    if status == 401:  # noqa: PLR2004
+    if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return shaped(request, status, code, message, getattr(error, "param", None), headers)
 
@@ -98,8 +98,8 @@ def answer(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
 def _described(error: Exception) -> tuple[int, str, str]:
     if isinstance(error, LakeError):
         status, code = next((STATUS[t] for t in type(error).__mro__ if t in STATUS), (500, "internal_error"))
-        return status, getattr(error, "code", code), str(error) if status != 500 else _INTERNAL  # noqa: PLR2004
-    if isinstance(error, HTTPException) and error.status_code < 500:  # noqa: PLR2004
+        return status, getattr(error, "code", code), str(error) if status != 500 else _INTERNAL
+    if isinstance(error, HTTPException) and error.status_code < 500:
         return error.status_code, _CODES.get(error.status_code, "invalid_parameter"), error.detail
     return 500, "internal_error", _INTERNAL
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -60,7 +61,7 @@ class Tenant:
         self._writers = {stream: LandingWriter(folder, stream, now=dt.datetime.now(dt.UTC)) for stream in LANDINGS}
         self.spans: GroupCommit[Traces, Outcome] = GroupCommit(self._store_traces, executor)
         self._reports = {
-            stream: GroupCommit[Rows, None](lambda items, s=stream: self._store_rows(s, items), executor)
+            stream: GroupCommit[Rows, None](partial(self._store_rows, stream), executor)
             for stream in LANDINGS
             if stream != "spans"
         }
@@ -78,7 +79,8 @@ class Tenant:
 
     async def drain(self) -> None:
         """Return when every request that came has been stored."""
-        for commits in (self.spans, *self._reports.values()):
+        await self.spans.drain()
+        for commits in self._reports.values():
             await commits.drain()
 
     def close(self) -> None:

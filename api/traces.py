@@ -204,9 +204,7 @@ def _shown(lake: lake.Lake, trace_id: str) -> Response[Any]:
         "deploy": _deploy(at, row),
         "spans": orjson.Fragment(trace.spans),
     }
-    return Response(
-        orjson.dumps(content), media_type="application/json", headers={"X-Lake-Snapshot": at.snapshot().token}
-    )
+    return Response(orjson.dumps(content), media_type="application/json", headers={"X-Lake-Snapshot": at.snapshot().token})
 
 
 def _errors(lake: lake.Lake, row: Mapping[str, Any], trace_id: str) -> list[dict[str, Any]]:
@@ -244,6 +242,7 @@ def iso(time: dt.datetime) -> str:
 
 
 def iso_ns(ns: int) -> str:
+    """RFC 3339 in UTC of nanoseconds since the Unix epoch."""
     return iso(_time(ns))
 
 

@@ -101,9 +101,7 @@ def _prefixes(hashes: Iterable[str]) -> npt.NDArray[np.uint64]:
     return np.fromiter((int(hash_[:16], 16) for hash_ in hashes), dtype=np.uint64)
 
 
-def batch_rows(
-    files: Sequence[tuple[LandingFile, list[Request]]], seen: SeenRequests, *, now_s: float
-) -> pa.Table:
+def batch_rows(files: Sequence[tuple[LandingFile, list[Request]]], seen: SeenRequests, *, now_s: float) -> pa.Table:
     """One row per request of some landing files, in order, with the decision on each."""
     requests = [(file, position, r) for file, rs in files for position, r in enumerate(rs)]
     hashes = [request.hash for _, _, request in requests]
@@ -148,7 +146,8 @@ def decided_repeats(log: DeltaLog, files: Sequence[LandingFile]) -> Repeats:
             pc.greater_equal(actions.column("max.writer"), names[0]),
         ),
         pc.and_(
-            pc.less_equal(actions.column("min.sequence"), highest), pc.greater_equal(actions.column("max.sequence"), lowest)
+            pc.less_equal(actions.column("min.sequence"), highest),
+            pc.greater_equal(actions.column("max.sequence"), lowest),
         ),
     )
     found: Repeats = {}

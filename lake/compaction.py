@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +55,7 @@ class Absorbed:
     duplicate_requests: int = 0
 
     def __add__(self, other: Absorbed) -> Absorbed:
-        return Absorbed(
-            self.files + other.files, self.rows + other.rows, self.duplicate_requests + other.duplicate_requests
-        )
+        return Absorbed(self.files + other.files, self.rows + other.rows, self.duplicate_requests + other.duplicate_requests)
 
 
 class Compactor:
@@ -205,9 +204,7 @@ class _Source:
     def row_count(self, file: LandingFile) -> int:
         return sum(request.row_count for request in self.requests(file))
 
-    def rows(
-        self, files: Iterable[LandingFile], repeats: Repeats
-    ) -> tuple[pa.Table, npt.NDArray[np.int64]]:
+    def rows(self, files: Iterable[LandingFile], repeats: Repeats) -> tuple[pa.Table, npt.NDArray[np.int64]]:
         """Rows of the files without those of repeated requests, and the number of each row's request."""
         tables, numbers, first = [], [], 0
         for file in files:
@@ -242,9 +239,7 @@ def contiguous(files: Iterable[LandingFile], watermark: Callable[[str], int]) ->
     return run
 
 
-def bounded(
-    files: Iterable[LandingFile], row_count: Callable[[LandingFile], int], max_rows: int
-) -> list[LandingFile]:
+def bounded(files: Iterable[LandingFile], row_count: Callable[[LandingFile], int], max_rows: int) -> list[LandingFile]:
     """The first files up to `max_rows` in all, at least one."""
     taken: list[LandingFile] = []
     total = 0
@@ -264,9 +259,7 @@ def highest(files: Iterable[LandingFile]) -> dict[str, int]:
     return found
 
 
-def _hours(
-    rows: pa.Table, time_column: str, request_of_row: npt.NDArray[np.int64] | None
-) -> npt.NDArray[np.int64]:
+def _hours(rows: pa.Table, time_column: str, request_of_row: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:
     """Hours since the Unix epoch of each row, `_OVERFLOW` for the rows of a request that spans too many."""
     hours: npt.NDArray[np.int64] = pc.cast(rows.column(time_column), pa.int64()).to_numpy() // _HOUR_US
     distinct = np.unique(hours)
@@ -279,9 +272,7 @@ def _hours(
     return np.where(np.isin(request_of_row, spanning), _OVERFLOW, hours)
 
 
-def partitioned(
-    rows: pa.Table, hours: npt.NDArray[np.int64], table: Table
-) -> list[tuple[Partition, pa.Table]]:
+def partitioned(rows: pa.Table, hours: npt.NDArray[np.int64], table: Table) -> list[tuple[Partition, pa.Table]]:
     """The rows of each partition, sorted as the table wants them."""
     if not rows.num_rows:
         return []
@@ -310,6 +301,4 @@ def chunks(rows: pa.Table) -> list[pa.Table]:
         edges = np.unique([pc.index(ids, ids[int(edge)]).as_py() for edge in edges])
         edges = edges[edges > 0]
     bounds = [0, *edges.tolist(), rows.num_rows]
-    return [rows.slice(a, b - a) for a, b in zip(bounds, bounds[1:], strict=False)]
-
-
+    return [rows.slice(a, b - a) for a, b in pairwise(bounds)]

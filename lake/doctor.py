@@ -110,8 +110,12 @@ def _open_logs(lake: LakeFolder) -> tuple[dict[str, DeltaLog], list[Finding]]:
             logs[name] = DeltaLog(lake.path, table)
         except FileNotFoundError as error:
             findings.append(
-                Finding("error", str(lake.path / name), f"the Delta log cannot be read: {error}",
-                        "restore _delta_log from a backup; rows that still wait in the landing are safe")  # fmt: skip
+                Finding(
+                    "error",
+                    str(lake.path / name),
+                    f"the Delta log cannot be read: {error}",
+                    "restore _delta_log from a backup; rows that still wait in the landing are safe",
+                )
             )
     return logs, findings
 
@@ -119,12 +123,20 @@ def _open_logs(lake: LakeFolder) -> tuple[dict[str, DeltaLog], list[Finding]]:
 def _examine_file(log: DeltaLog, file: LiveFile, *, check_contents: bool) -> Iterator[Finding]:
     path = log.folder / file.path
     if not path.exists():
-        yield Finding("error", str(path), "the log names it, the disk does not have it",
-                      "restore the file from a backup; until then queries over its hour fail")  # fmt: skip
+        yield Finding(
+            "error",
+            str(path),
+            "the log names it, the disk does not have it",
+            "restore the file from a backup; until then queries over its hour fail",
+        )
         return
     if path.stat().st_size != file.size_bytes:
-        yield Finding("error", str(path), f"it has {path.stat().st_size} bytes, the log says {file.size_bytes}",
-                      "restore the file from a backup")  # fmt: skip
+        yield Finding(
+            "error",
+            str(path),
+            f"it has {path.stat().st_size} bytes, the log says {file.size_bytes}",
+            "restore the file from a backup",
+        )
         return
     problem = _unreadable(path, file.row_count, check_contents=check_contents)
     if problem:
@@ -143,9 +155,7 @@ def _unreadable(path: Path, row_count: int | None, *, check_contents: bool) -> s
     return None if row_count in (None, rows) else f"it has {rows} rows, the log says {row_count}"
 
 
-def _examine_stream(
-    lake: LakeFolder, stream: str, logs: dict[str, DeltaLog]
-) -> tuple[list[LandingFile], list[Finding]]:
+def _examine_stream(lake: LakeFolder, stream: str, logs: dict[str, DeltaLog]) -> tuple[list[LandingFile], list[Finding]]:
     """The files of a stream that wait, and what is wrong with them."""
     own = [logs.get(table.name) for table in tables_of(lake.promoted).values() if table.landing == stream]
 
@@ -158,16 +168,25 @@ def _examine_stream(
         for file in waiting
         if (problem := _unreadable(file.path, None, check_contents=True))
     ]
-    for file in sorted(set(waiting) - set(contiguous(waiting, lowest)))[:1]:
+    behind_gap = sorted(set(waiting) - set(contiguous(waiting, lowest)))
+    if behind_gap:
         findings.append(
-            Finding("error", str(file.path), "a landing file before it is missing, so it and later ones are not compacted",
-                    "restore the missing file from a backup")  # fmt: skip
+            Finding(
+                "error",
+                str(behind_gap[0].path),
+                "a landing file before it is missing, so it and later ones are not compacted",
+                "restore the missing file from a backup",
+            )
         )
     stale = [file for file in waiting if time.time() - file.path.stat().st_mtime > _STALE_TAIL_S]
     if stale:
         findings.append(
-            Finding("warning", str(lake.path / "landing" / stream), f"{len(stale)} files wait for more than {_STALE_TAIL_S} s",
-                    "start the scheduler (`tracelake serve`), or run `tracelake compact`")  # fmt: skip
+            Finding(
+                "warning",
+                str(lake.path / "landing" / stream),
+                f"{len(stale)} files wait for more than {_STALE_TAIL_S} s",
+                "start the scheduler (`tracelake serve`), or run `tracelake compact`",
+            )
         )
     return waiting, findings
 
@@ -175,12 +194,14 @@ def _examine_stream(
 def _strays(logs: dict[str, DeltaLog]) -> Iterator[Finding]:
     for log in logs.values():
         live = {file.path for file in log.files()}
-        on_disk = {
-            path.relative_to(log.folder).as_posix() for path in log.folder.glob("day=*/hour=*/*") if path.is_file()
-        }
+        on_disk = {path.relative_to(log.folder).as_posix() for path in log.folder.glob("day=*/hour=*/*") if path.is_file()}
         if strays := on_disk - live:
-            yield Finding("warning", str(log.folder), f"{len(strays)} files are in no current version",
-                          "nothing to do: retention deletes them once no snapshot needs them")  # fmt: skip
+            yield Finding(
+                "warning",
+                str(log.folder),
+                f"{len(strays)} files are in no current version",
+                "nothing to do: retention deletes them once no snapshot needs them",
+            )
 
 
 def _state(log: DeltaLog) -> TableState:

@@ -9,7 +9,8 @@ flight, and its sequence has no gaps. So the files beyond a watermark (`lake.tab
 compactor takes the contiguous run after the watermark. A block is a folder of `BLOCK` files: a reader lists the tail
 without listing the many absorbed files that are kept for older snapshots.
 
-A file has the columns of its table, without those that are null in every row. Its key-value metadata has `tracelake.requests`: the hash and row count of each request, in the order of the rows.
+A file has the columns of its table without those that are null in every row. Its key-value metadata has
+`tracelake.requests`: the hash and row count of each request, in the order of the rows.
 """
 
 from __future__ import annotations

@@ -40,7 +40,8 @@ class Result:
 
     def pl(self) -> pl.DataFrame:
         """All rows as a Polars frame."""
-        return self._relation.pl()
+        frame: pl.DataFrame = self._relation.pl()
+        return frame
 
     def df(self) -> pd.DataFrame:
         """All rows as a pandas frame; needs pandas (`pip install pandas`)."""
@@ -48,7 +49,8 @@ class Result:
 
     def rows(self) -> list[dict[str, Any]]:
         """All rows as dictionaries."""
-        return self.arrow().to_pylist()
+        rows: list[dict[str, Any]] = self.arrow().to_pylist()
+        return rows
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self._relation.__arrow_c_stream__(requested_schema)

@@ -64,8 +64,10 @@ def keep(compactor: Compactor, settings: LakeSettings, *, now_s: float) -> Delet
 def keep_seconds(folder: Path, settings: LakeSettings) -> int:
     """How long replaced files are kept: less when the disk runs low."""
     usage = shutil.disk_usage(folder)
-    return settings.snapshot_keep_s if usage.free > usage.total * LOW_DISK_SHARE else min(
-        LOW_DISK_KEEP_S, settings.snapshot_keep_s
+    return (
+        settings.snapshot_keep_s
+        if usage.free > usage.total * LOW_DISK_SHARE
+        else min(LOW_DISK_KEEP_S, settings.snapshot_keep_s)
     )
 
 
@@ -75,9 +77,7 @@ def _drop_expired(log: DeltaLog, settings: LakeSettings, now_s: float) -> int:
     actions = log.actions()
     if not actions.num_rows:
         return 0
-    old = pc.and_(
-        pc.less(actions.column(f"max.{log.table.time}"), limit), pc.less(actions.column("max.ingested_at"), limit)
-    )
+    old = pc.and_(pc.less(actions.column(f"max.{log.table.time}"), limit), pc.less(actions.column("max.ingested_at"), limit))
     paths = set(actions.filter(old).column("path").to_pylist())
     if paths:
         log.commit(remove=[file for file in log.files() if file.path in paths])

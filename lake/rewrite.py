@@ -157,7 +157,9 @@ def _read(path: Path, table: Table, bounds: tuple[str, str | None] | None) -> pa
 
 def latest_spans(rows: pa.Table) -> pa.Table:
     """Spans sorted by trace and start, of equal ones only the one ingested last."""
-    order = [(name, "ascending") for name in ("trace_id", "start_time", "start_ns_remainder", "span_id", "kind", "ingested_at")]
+    order = [
+        (name, "ascending") for name in ("trace_id", "start_time", "start_ns_remainder", "span_id", "kind", "ingested_at")
+    ]
     indices = pc.sort_indices(rows.select([name for name, _ in order]), sort_keys=order)
     rows = rows.take(indices)
     same = np.ones(max(0, rows.num_rows - 1), dtype=np.bool_)

@@ -101,9 +101,7 @@ PROMOTED = (
     Promoted("db_statement", "db.query.text", "7", "span", aliases=("db.statement",)),
     Promoted("messaging_system", "messaging.system", "8", "span"),
     Promoted("messaging_operation", "messaging.operation.name", "9", "span", aliases=("messaging.operation",)),
-    Promoted(
-        "messaging_destination", "messaging.destination.name", "!", "span", aliases=("messaging.destination",)
-    ),
+    Promoted("messaging_destination", "messaging.destination.name", "!", "span", aliases=("messaging.destination",)),
     Promoted("rpc_system", "rpc.system.name", '"', "span", aliases=("rpc.system",)),
     Promoted("rpc_service", "rpc.service", "#", "span"),
     Promoted("rpc_method", "rpc.method", "$", "span"),
@@ -115,7 +113,7 @@ PROMOTED = (
 )
 """The promoted attributes of a new lake. `tracelake promote` adds further ones to one lake (see `lake.promotion`)."""
 
-PROMOTED_CODES = "0123456789!\"#$%&()*+,-./:;<=>?@[]^_`{|}~"
+PROMOTED_CODES = '0123456789!"#$%&()*+,-./:;<=>?@[]^_`{|}~'
 """Characters a promotion may use: printable ASCII that is not a letter, quote or backslash."""
 
 
@@ -185,8 +183,17 @@ SPANS = Table(
     statistics=("trace_id", "start_time", "duration_ns", "service_name", "status", "http_status_code", "ingested_at"),
     bloom=("trace_id",),
     plain=frozenset(
-        {"trace_id", "span_id", "parent_span_id", "start_time", "start_ns_remainder", "duration_ns", "user_id",
-         "client_address", "url_path"}
+        {
+            "trace_id",
+            "span_id",
+            "parent_span_id",
+            "start_time",
+            "start_ns_remainder",
+            "duration_ns",
+            "user_id",
+            "client_address",
+            "url_path",
+        }
     ),
     columns=(
         Column("trace_id", pa.string(), "OTLP `trace_id`, 32 lowercase hex digits", nullable=False),
@@ -268,32 +275,35 @@ EXCEPTIONS = Table(
     statistics=("timestamp", "fingerprint", "service_name", "trace_id", "ingested_at"),
     plain=frozenset({"id", "trace_id", "span_id", "request_id"}),
     columns=(
-        *(Column(c.name, c.type, source, c.unit, c.nullable) for c, source in zip(
-            ERRORS.columns,
-            (
-                "`err_`, end of the trace id, span id and event index: the same at every derivation",
-                "time of the `exception` event, else start of the span",
-                "`exception.type` of the event",
-                "`exception.message` of the event",
-                "`exception.stacktrace` of the event, one line each",
-                "computed (see `lake.fingerprint`)",
-                "first line of the application in the backtrace",
-                "`service_name` of the span",
-                "`environment` of the span",
-                "`git_sha` of the span",
-                "`service_version` of the span",
-                "`user_id` of the span",
-                "span attribute `http.request_id` or `request_id`",
-                "`trace_id` of the span",
-                "`span_id` of the span",
-                "null",
-                "null",
-                "null",
-                "null",
-                "`ingested_at` of the span",
-            ),
-            strict=True,
-        )),
+        *(
+            Column(c.name, c.type, source, c.unit, c.nullable)
+            for c, source in zip(
+                ERRORS.columns,
+                (
+                    "`err_`, end of the trace id, span id and event index: the same at every derivation",
+                    "time of the `exception` event, else start of the span",
+                    "`exception.type` of the event",
+                    "`exception.message` of the event",
+                    "`exception.stacktrace` of the event, one line each",
+                    "computed (see `lake.fingerprint`)",
+                    "first line of the application in the backtrace",
+                    "`service_name` of the span",
+                    "`environment` of the span",
+                    "`git_sha` of the span",
+                    "`service_version` of the span",
+                    "`user_id` of the span",
+                    "span attribute `http.request_id` or `request_id`",
+                    "`trace_id` of the span",
+                    "`span_id` of the span",
+                    "null",
+                    "null",
+                    "null",
+                    "null",
+                    "`ingested_at` of the span",
+                ),
+                strict=True,
+            )
+        ),
         Column("span_start_time", TIMESTAMP, "`start_time` of the span", "us", nullable=False),
     ),
 )
@@ -369,6 +379,7 @@ BATCHES = Table(
 TABLES = {t.name: t for t in (BATCHES, SPANS, EXCEPTIONS, ERRORS, DEPLOYS, REQUESTS)}
 """Every table by name. `batches` and `exceptions` are derived from the landing of `spans`; `batches` comes first, because
 it decides which requests the others leave out."""
+
 
 def tables_of(promoted: tuple[Promoted, ...]) -> dict[str, Table]:
     """The tables of a lake with these promotions: `spans` has a further column for each one of its own."""

@@ -53,7 +53,7 @@ class TableSnapshot:
         """Paths of the data files that can hold rows with a time in `[since, until)` and this trace id."""
         if self.actions is None or not self.actions.num_rows:
             return []
-        mask = pa.repeat(True, self.actions.num_rows)  # noqa: FBT003 - a value
+        mask = pa.repeat(True, self.actions.num_rows)
         for condition in self._conditions(since, until, trace_id):
             mask = pc.and_(mask, pc.fill_null(condition, fill_value=True))  # a file without statistics may hold anything
         return [f"{self.folder}/{path}" for path in self.actions.filter(mask).column("path").to_pylist()]

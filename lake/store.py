@@ -61,7 +61,9 @@ class Lake:
     Safe for use by several threads.
     """
 
-    def __init__(self, folder: LakeFolder, settings: LakeSettings, *, _shared: _Shared | None = None, _token: str | None = None) -> None:
+    def __init__(
+        self, folder: LakeFolder, settings: LakeSettings, *, _shared: _Shared | None = None, _token: str | None = None
+    ) -> None:
         """Use `lake.open(path)`."""
         self.folder = folder
         self.settings = settings
@@ -135,7 +137,9 @@ class Lake:
         if not rows.num_rows:
             return None
         shown = rows.slice(0, max_spans)
-        start_ns = pc.add(pc.multiply(pc.cast(shown.column("start_time"), pa.int64()), 1000), shown.column("start_ns_remainder"))
+        start_ns = pc.add(
+            pc.multiply(pc.cast(shown.column("start_time"), pa.int64()), 1000), shown.column("start_ns_remainder")
+        )
         shown = shown.append_column("depth", pa.array(render.depths(shown)))
         shown = shown.append_column("trace_start_ns", pa.repeat(pc.min(start_ns), shown.num_rows))
         source = _Source("SELECT * FROM _trace", {"_trace": shown})
@@ -298,7 +302,12 @@ class _Shared:
         self.reader = SnapshotReader(folder, keep_s=settings.snapshot_keep_s)
         self.landing = _LandingCache(_CACHE_MAX_BYTES)
         self.duckdb = duckdb.connect(
-            ":memory:", config={"threads": 2, "memory_limit": f"{settings.query_memory_mib}MB", "python_enable_replacements": False}
+            ":memory:",
+            config={
+                "threads": 2,
+                "memory_limit": f"{settings.query_memory_mib}MB",
+                "python_enable_replacements": False,
+            },
         )
         self.duckdb.execute("SET TimeZone = 'UTC'; SET parquet_metadata_cache = true; SET enable_progress_bar = false")
 

@@ -107,9 +107,7 @@ class LiveFile:
 class DeltaLog:
     """One Delta table: reads its newest version and commits the next. Not for use by two threads at once."""
 
-    def __init__(
-        self, lake_folder: Path, table: Table, *, version: int | None = None, disk: Disk | None = None
-    ) -> None:
+    def __init__(self, lake_folder: Path, table: Table, *, version: int | None = None, disk: Disk | None = None) -> None:
         """Open the table at a version, by default the newest.
 
         Raises:
@@ -161,7 +159,8 @@ class DeltaLog:
 
     def actions(self) -> pa.Table:
         """The files of this version, one row each: `path`, `size_bytes`, `num_records`, `partition.day`,
-        `partition.hour`, and `min.<column>`, `max.<column>` of the columns with statistics."""
+        `partition.hour`, and `min.<column>`, `max.<column>` of the columns with statistics.
+        """
         return pa.table(self._delta.get_add_actions(flatten=True))
 
     def files(self) -> list[LiveFile]:
@@ -175,7 +174,11 @@ class DeltaLog:
         ]
 
     def commit(
-        self, *, add: Sequence[DataFile] = (), remove: Iterable[LiveFile] = (), watermarks: Mapping[str, int] | None = None
+        self,
+        *,
+        add: Sequence[DataFile] = (),
+        remove: Iterable[LiveFile] = (),
+        watermarks: Mapping[str, int] | None = None,
     ) -> None:
         """Make the next version of the table out of the one this handle is at.
 
@@ -243,10 +246,7 @@ def _parquet(table: Table, rows: pa.Table) -> memoryview:
         compression="zstd",
         compression_level=1,
         use_dictionary=[
-            leaf
-            for field in rows.schema
-            if field.name not in table.plain
-            for leaf in _leaves(field.name, field.type)
+            leaf for field in rows.schema if field.name not in table.plain for leaf in _leaves(field.name, field.type)
         ],
         write_statistics=list(table.statistics),
         bloom_filter_options=bloom or None,

@@ -54,9 +54,7 @@ def list_(project: str | None, data: Path, control_url: str | None, *, as_json: 
     if as_json:
         print_json([_described(key) for key in found])
     else:
-        rows = [
-            [k.id, k.project, k.kind, moment(k.created_at), moment(k.last_used_at), moment(k.revoked_at)] for k in found
-        ]
+        rows = [[k.id, k.project, k.kind, moment(k.created_at), moment(k.last_used_at), moment(k.revoked_at)] for k in found]
         print_table(["ID", "PROJECT", "KIND", "CREATED", "LAST USED", "REVOKED"], rows)
 
 

@@ -20,9 +20,7 @@ from .options import control_options
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, envvar="TRACELAKE_HOST", help="Address to listen on.")
 @click.option("--port", default=3000, show_default=True, envvar="TRACELAKE_PORT", help="Port to listen on.")
-@click.option(
-    "--workers", default=1, show_default=True, envvar="TRACELAKE_WORKERS", help="Processes that answer requests."
-)
+@click.option("--workers", default=1, show_default=True, envvar="TRACELAKE_WORKERS", help="Processes that answer requests.")
 @click.option("--no-lab", is_flag=True, help="Without JupyterLab.")
 @control_options
 def serve(host: str, port: int, workers: int, data: Path, control_url: str | None, *, no_lab: bool) -> None:

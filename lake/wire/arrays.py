@@ -22,7 +22,9 @@ def numbers(values: npt.NDArray[Any], null: npt.NDArray[np.bool_] | None = None)
 
 def booleans(values: npt.NDArray[np.bool_]) -> pa.BooleanArray:
     """Booleans as an Arrow array."""
-    return pa.BooleanArray.from_buffers(pa.bool_(), len(values), [None, pa.py_buffer(np.packbits(values, bitorder="little"))])
+    return pa.BooleanArray.from_buffers(
+        pa.bool_(), len(values), [None, pa.py_buffer(np.packbits(values, bitorder="little"))]
+    )
 
 
 def lists(kind: pa.DataType, offsets: npt.NDArray[np.int32], items: pa.Array) -> pa.Array:

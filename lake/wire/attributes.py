@@ -47,9 +47,7 @@ class KeyValues:
         """The entries where `mask` is true, rows as before."""
         before = np.concatenate(([0], np.cumsum(mask, dtype=np.int32))).astype(np.int32)
         arrow_mask = booleans(mask)
-        return KeyValues(
-            before[self.offsets], self.keys.filter(arrow_mask), self.text.filter(arrow_mask), self.types[mask]
-        )
+        return KeyValues(before[self.offsets], self.keys.filter(arrow_mask), self.text.filter(arrow_mask), self.types[mask])
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +134,8 @@ def _repeated(
     """Entries whose key comes again later in the same row."""
     sorted_codes, sorted_rows = codes[order], rows[order]
     again = (sorted_codes[1:] == sorted_codes[:-1]) & (sorted_rows[1:] == sorted_rows[:-1])
-    return order[:-1][again]
+    repeated: npt.NDArray[np.int64] = order[:-1][again]
+    return repeated
 
 
 def _promoted_column(
@@ -165,11 +164,10 @@ def _promoted_column(
     return column.cast(promoted.arrow_type) if promoted.type == "i" else column
 
 
-def _usable(
-    promoted: Promoted, attributes: KeyValues, entries: npt.NDArray[np.int64]
-) -> npt.NDArray[np.bool_]:
+def _usable(promoted: Promoted, attributes: KeyValues, entries: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Which entries may fill the column although they stay in the map."""
     if promoted.type == "s":
-        return attributes.types[entries] != ord("n")
+        set_: npt.NDArray[np.bool_] = attributes.types[entries] != ord("n")
+        return set_
     matches = pc.match_substring_regex(attributes.text.take(numbers(entries)), _INTEGER_TEXT)
     return np.asarray(pc.fill_null(matches, fill_value=False).to_numpy(zero_copy_only=False), dtype=np.bool_)

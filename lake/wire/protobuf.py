@@ -58,7 +58,9 @@ def decode(bodies: list[bytes]) -> Decoded:
 
 @cache
 def _handler() -> Any:  # noqa: ANN401 - ptars ships no types
-    registry = ProtoRegistry([_opaque(file).SerializeToString() for file in _files(ExportTraceServiceRequest.DESCRIPTOR.file)])
+    registry = ProtoRegistry(
+        [_opaque(file).SerializeToString() for file in _files(ExportTraceServiceRequest.DESCRIPTOR.file)]
+    )
     return registry.create_for_message(ExportTraceServiceRequest.DESCRIPTOR.full_name, None)
 
 

@@ -103,8 +103,8 @@ def _faults(decoded: Decoded) -> list[npt.NDArray[np.bool_]]:
 
 def _bad_id(ids: pa.StringArray, digits: int) -> npt.NDArray[np.bool_]:
     filled = pc.fill_null(ids, _NO_TEXT)
-    wrong = pc.binary_length(filled).to_numpy() != digits
-    return wrong | _equal(filled, "0" * digits)
+    wrong: npt.NDArray[np.bool_] = pc.binary_length(filled).to_numpy() != digits
+    return np.logical_or(wrong, _equal(filled, "0" * digits))
 
 
 def _equal(column: pa.StringArray, text: str) -> npt.NDArray[np.bool_]:

@@ -85,7 +85,7 @@ def trace_rows(
                 (place, Outcome(count, refused))
                 for place, count, refused in zip(group, rows.row_counts, rows.refused, strict=True)
             )
-    table = tables[1] if len(tables) == 2 else pa.concat_tables(tables, promote_options="permissive")  # noqa: PLR2004
+    table = tables[1] if len(tables) == 2 else pa.concat_tables(tables, promote_options="permissive")
     return TraceRows(table, tuple(order), tuple(outcomes[place] for place in range(len(bodies))))
 
 

@@ -128,7 +128,7 @@ def _integers(data: Bytes, start: Offsets, length: Offsets) -> tuple[npt.NDArray
         byte = np.where(inside, _at(data, start + 1 + k), 0)
         more = byte >= 128
         sound &= ~inside | (more == (size > k + 1))
-        if k == 9:  # noqa: PLR2004 - the tenth byte holds bit 63 alone
+        if k == 9:
             sound &= byte <= 1
         value |= (byte.astype(np.uint64) & np.uint64(127)) << np.uint64(7 * k)
     return sound, numbers(value[sound].view(np.int64)).cast(pa.string())
@@ -148,7 +148,7 @@ def text_of_doubles(values: npt.NDArray[np.float64]) -> pa.StringArray:
 
 def _booleans(data: Bytes, start: Offsets, length: Offsets) -> tuple[npt.NDArray[np.bool_], pa.StringArray]:
     value = _at(data, start + 1)
-    sound = (length == 2) & (value <= 1)  # noqa: PLR2004 - tag and one byte
+    sound = (length == 2) & (value <= 1)
     return sound, booleans(value[sound] == 1).cast(pa.string())
 
 
