@@ -158,8 +158,8 @@ TRACES = """
             arg_min(struct_pack(
                     service := service_name, operation := name, status := status, kind := kind,
                     missing := parent_span_id IS NOT NULL, span_id := span_id,
-                    environment := environment, version := service_version, git_sha := git_sha, http_method := http_method, http_route := http_route,
-                    http_status_code := http_status_code),
+                    environment := environment, version := service_version, git_sha := git_sha,
+                    http_method := http_method, http_route := http_route, http_status_code := http_status_code),
                 row(parent_span_id IS NOT NULL, start_ns, -duration_ns, span_id)) AS root
         FROM members GROUP BY trace_id
     ),
