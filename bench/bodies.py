@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
+from typing import cast
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span, Status
 
 HOUR_NS = 3600 * 10**9
 SERVICES = ("api-gateway", "checkout", "cart", "payments", "inventory", "users", "search", "recommend")
@@ -91,7 +92,7 @@ class _Maker:
         _, scope_spans = self._open.get(service) or self._new_request(service)
         span_id = rnd.randbytes(8)
         span = scope_spans.spans.add(trace_id=trace_id, span_id=span_id, parent_span_id=parent or b"")
-        span.kind = Span.SpanKind.ValueType(kind)
+        span.kind = cast("Span.SpanKind.ValueType", kind)
         route = f"/api/v1/res{rnd.randrange(20)}/{{id}}"
         failed = rnd.random() < 0.02
         span.name, span.start_time_unix_nano, span.end_time_unix_nano = f"GET {route}", start_ns, start_ns + duration_ns
@@ -102,7 +103,7 @@ class _Maker:
             "client.address": f"10.0.{rnd.randrange(256)}.{rnd.randrange(256)}", "user.id": f"u-{rnd.randrange(100000)}",
         }))  # fmt: skip
         if failed:
-            span.status.code = 2
+            span.status.code = Status.StatusCode.STATUS_CODE_ERROR
             event = span.events.add(name="exception", time_unix_nano=start_ns)
             event.attributes.extend(
                 _attributes({"exception.type": "ValueError", "exception.message": "boom", "exception.stacktrace": "x" * 800})

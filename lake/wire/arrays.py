@@ -12,12 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+_TYPES = {np.dtype(t): pa.from_numpy_dtype(t) for t in (np.int16, np.int32, np.int64, np.uint64, np.float64)}
+
 
 def numbers(values: npt.NDArray[Any], null: npt.NDArray[np.bool_] | None = None) -> pa.Array:
     """Numbers as an Arrow array over the same memory; null where `null` is true."""
     valid = None if null is None else pa.py_buffer(np.packbits(~null, bitorder="little"))
     content = pa.py_buffer(np.ascontiguousarray(values))
-    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [valid, content])
+    return pa.Array.from_buffers(_TYPES[values.dtype], len(values), [valid, content])
 
 
 def booleans(values: npt.NDArray[np.bool_]) -> pa.BooleanArray:
@@ -29,7 +31,7 @@ def booleans(values: npt.NDArray[np.bool_]) -> pa.BooleanArray:
 
 def lists(kind: pa.DataType, offsets: npt.NDArray[np.int32], items: pa.Array) -> pa.Array:
     """Lists or maps of `items`, cut at `offsets`, null where there are none; for a map the items are key-value structs."""
-    filled = np.diff(offsets) > 0
+    filled = offsets[1:] > offsets[:-1]
     valid = None if filled.all() else pa.py_buffer(np.packbits(filled, bitorder="little"))
     return pa.Array.from_buffers(
         kind, len(offsets) - 1, [valid, pa.py_buffer(np.ascontiguousarray(offsets))], children=[items]

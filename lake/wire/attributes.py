@@ -41,7 +41,7 @@ class KeyValues:
     @property
     def rows(self) -> npt.NDArray[np.int32]:
         """The row of each entry."""
-        return np.repeat(np.arange(self.row_count, dtype=np.int32), np.diff(self.offsets))
+        return np.repeat(np.arange(self.row_count, dtype=np.int32), self.offsets[1:] - self.offsets[:-1])
 
     def keep(self, mask: npt.NDArray[np.bool_]) -> KeyValues:
         """The entries where `mask` is true, rows as before."""
@@ -98,7 +98,7 @@ def _empty(row_count: int, promoted: tuple[Promoted, ...]) -> AttributeColumns:
 
 def text_of_characters(characters: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int32]) -> pa.StringArray:
     """ASCII characters, cut at `offsets`, as text, null where there are none; no bytes are copied."""
-    filled = np.diff(offsets) > 0
+    filled = offsets[1:] > offsets[:-1]
     valid = None if filled.all() else pa.py_buffer(np.packbits(filled, bitorder="little"))
     return pa.StringArray.from_buffers(
         len(offsets) - 1,

@@ -9,6 +9,7 @@ columns, and each level below the first knows the row above it that it belongs t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ from .attributes import KeyValues
 
 Indices = npt.NDArray[np.int32]
 
+Counts: TypeAlias = pa.Array
+"""Integers of any width; 0 and null mean the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class Resources:
@@ -26,8 +30,7 @@ class Resources:
     request: Indices
     """R indices: the request each one came in, ascending."""
     attributes: KeyValues
-    dropped_attributes_count: pa.Int64Array
-    """Null where the resource is missing; 0 and null mean the same."""
+    dropped_attributes_count: Counts
     entity_refs: pa.ListArray
     """list<binary>: each `EntityRef` as protobuf."""
     schema_url: pa.StringArray
@@ -42,7 +45,7 @@ class Scopes:
     name: pa.StringArray
     version: pa.StringArray
     attributes: KeyValues
-    dropped_attributes_count: pa.Int64Array
+    dropped_attributes_count: Counts
     schema_url: pa.StringArray
 
 
@@ -55,7 +58,7 @@ class Events:
     name: pa.StringArray
     time_unix_nano: pa.UInt64Array
     attributes: KeyValues
-    dropped_attributes_count: pa.Int64Array
+    dropped_attributes_count: Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +70,9 @@ class Links:
     """Lowercase hex of whatever bytes were sent."""
     span_id: pa.StringArray
     trace_state: pa.StringArray
-    flags: pa.Int64Array
+    flags: Counts
     attributes: KeyValues
-    dropped_attributes_count: pa.Int64Array
+    dropped_attributes_count: Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +98,10 @@ class Decoded:
     """Null where the span has no status."""
     status_message: pa.StringArray
     trace_state: pa.StringArray
-    flags: pa.Int64Array
+    flags: Counts
     attributes: KeyValues
-    dropped_attributes_count: pa.Int64Array
+    dropped_attributes_count: Counts
     events: Events
-    dropped_events_count: pa.Int64Array
+    dropped_events_count: Counts
     links: Links
-    dropped_links_count: pa.Int64Array
+    dropped_links_count: Counts

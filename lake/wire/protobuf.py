@@ -15,7 +15,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
@@ -100,7 +99,7 @@ def _resources(resource_spans: pa.StructArray, request: Indices) -> Resources:
     return Resources(
         request=request,
         attributes=_key_values(attributes),
-        dropped_attributes_count=dropped.cast(pa.int64()),
+        dropped_attributes_count=dropped,
         entity_refs=entity_refs,
         schema_url=resource_spans.field("schema_url"),
     )
@@ -113,7 +112,7 @@ def _scopes(scope_spans: pa.StructArray, resource: Indices) -> Scopes:
         name=name,
         version=version,
         attributes=_key_values(attributes),
-        dropped_attributes_count=dropped.cast(pa.int64()),
+        dropped_attributes_count=dropped,
         schema_url=scope_spans.field("schema_url"),
     )
 
@@ -135,13 +134,13 @@ def _decoded(count: int, resources: Resources, scopes: Scopes, spans: pa.StructA
         status_code=status_code,
         status_message=status_message,
         trace_state=spans.field("trace_state"),
-        flags=spans.field("flags").cast(pa.int64()),
+        flags=spans.field("flags"),
         attributes=_key_values(spans.field("attributes")),
-        dropped_attributes_count=spans.field("dropped_attributes_count").cast(pa.int64()),
+        dropped_attributes_count=spans.field("dropped_attributes_count"),
         events=_events(spans.field("events")),
-        dropped_events_count=spans.field("dropped_events_count").cast(pa.int64()),
+        dropped_events_count=spans.field("dropped_events_count"),
         links=_links(spans.field("links")),
-        dropped_links_count=spans.field("dropped_links_count").cast(pa.int64()),
+        dropped_links_count=spans.field("dropped_links_count"),
     )
 
 
@@ -152,7 +151,7 @@ def _events(lists: pa.ListArray) -> Events:
         name=events.field("name"),
         time_unix_nano=events.field("time_unix_nano"),
         attributes=_key_values(events.field("attributes")),
-        dropped_attributes_count=events.field("dropped_attributes_count").cast(pa.int64()),
+        dropped_attributes_count=events.field("dropped_attributes_count"),
     )
 
 
@@ -163,9 +162,9 @@ def _links(lists: pa.ListArray) -> Links:
         trace_id=hex_of(links.field("trace_id")),
         span_id=hex_of(links.field("span_id")),
         trace_state=links.field("trace_state"),
-        flags=links.field("flags").cast(pa.int64()),
+        flags=links.field("flags"),
         attributes=_key_values(links.field("attributes")),
-        dropped_attributes_count=links.field("dropped_attributes_count").cast(pa.int64()),
+        dropped_attributes_count=links.field("dropped_attributes_count"),
     )
 
 
@@ -177,6 +176,9 @@ def _key_values(lists: pa.ListArray) -> KeyValues:
 
 def _offsets(lists: pa.ListArray) -> Indices:
     """Where each row's entries lie in `lists.flatten()`; a null list has none."""
+    if not lists.null_count:
+        places: Indices = np.frombuffer(lists.buffers()[1], dtype=np.int32)[lists.offset : lists.offset + len(lists) + 1]
+        return places - int(places[0])
     lengths = pc.fill_null(pc.list_value_length(lists), _NO_ENTRIES).to_numpy()
     offsets = np.zeros(len(lists) + 1, dtype=np.int32)
     np.cumsum(lengths, out=offsets[1:])
@@ -184,8 +186,9 @@ def _offsets(lists: pa.ListArray) -> Indices:
 
 
 def _parents(lists: pa.ListArray) -> Indices:
-    parents: npt.NDArray[np.int64] = pc.list_parent_indices(lists).to_numpy()
-    return parents.astype(np.int32)
+    """The row that each of `lists.flatten()` belongs to."""
+    offsets = _offsets(lists)
+    return np.repeat(np.arange(len(lists), dtype=np.int32), offsets[1:] - offsets[:-1])
 
 
 def hex_of(values: pa.BinaryArray) -> pa.StringArray:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from ..schema import EVENT, LINK, PROMOTED, SPAN_KINDS, SPANS, STATUS_CODES, TIMESTAMP, Promoted
 from .arrays import booleans, lists, numbers
 from .attributes import AttributeColumns, split
-from .decoded import Decoded, Events, Indices, Links
+from .decoded import Counts, Decoded, Events, Indices, Links
 
 _MAX_TIME_NS = 2**63 - 1
 _TRACE_ID_DIGITS, _SPAN_ID_DIGITS = 32, 16
@@ -88,9 +88,9 @@ def _faults(decoded: Decoded) -> list[npt.NDArray[np.bool_]]:
     """One mask per text of `_FAULTS`."""
     parent = pc.binary_length(pc.fill_null(decoded.parent_span_id, _NO_TEXT)).to_numpy()
     bad_event = _bad_time(decoded.events.time_unix_nano)
-    bad_event_spans = np.repeat(np.arange(len(decoded.scope)), np.diff(decoded.events.offsets))[bad_event]
     event_fault = np.zeros(len(decoded.scope), dtype=np.bool_)
-    event_fault[bad_event_spans] = True
+    if bad_event.any():
+        event_fault[np.repeat(np.arange(len(decoded.scope)), np.diff(decoded.events.offsets))[bad_event]] = True
     return [
         _bad_id(decoded.trace_id, _TRACE_ID_DIGITS),
         _bad_id(decoded.span_id, _SPAN_ID_DIGITS),
@@ -102,7 +102,7 @@ def _faults(decoded: Decoded) -> list[npt.NDArray[np.bool_]]:
 
 
 def _bad_id(ids: pa.StringArray, digits: int) -> npt.NDArray[np.bool_]:
-    filled = pc.fill_null(ids, _NO_TEXT)
+    filled = pc.fill_null(ids, _NO_TEXT) if ids.null_count else ids
     wrong: npt.NDArray[np.bool_] = pc.binary_length(filled).to_numpy() != digits
     return np.logical_or(wrong, _equal(filled, "0" * digits))
 
@@ -118,7 +118,7 @@ def _bad_time(times: pa.UInt64Array) -> npt.NDArray[np.bool_]:
 
 
 def _nanoseconds(times: pa.UInt64Array) -> npt.NDArray[np.uint64]:
-    filled: npt.NDArray[np.uint64] = pc.fill_null(times, _NO_TIME).to_numpy()
+    filled: npt.NDArray[np.uint64] = (pc.fill_null(times, _NO_TIME) if times.null_count else times).to_numpy()
     return filled
 
 
@@ -142,12 +142,12 @@ def _table(decoded: Decoded, ingested_at_us: int, promoted: tuple[Promoted, ...]
         "exception_type": _exception_type(decoded.events),
         "attributes": attributes.map,
         "attribute_types": attributes.types,
-        "dropped_attributes_count": _none_if(decoded.dropped_attributes_count, 0),
+        "dropped_attributes_count": _counts(decoded.dropped_attributes_count),
         "events": _event_lists(decoded.events),
-        "dropped_events_count": _none_if(decoded.dropped_events_count, 0),
+        "dropped_events_count": _counts(decoded.dropped_events_count),
         "links": _link_lists(decoded.links),
-        "dropped_links_count": _none_if(decoded.dropped_links_count, 0),
-        "flags": _none_if(decoded.flags, 0),
+        "dropped_links_count": _counts(decoded.dropped_links_count),
+        "flags": _counts(decoded.flags),
         "trace_state": _none_if(decoded.trace_state, ""),
         **_scope_columns(decoded, promoted),
         "ingested_at": pa.repeat(pa.scalar(ingested_at_us, TIMESTAMP), len(decoded.scope)),
@@ -170,14 +170,14 @@ def _scope_columns(decoded: Decoded, promoted: tuple[Promoted, ...]) -> dict[str
         "scope_version": _none_if(scopes.version, ""),
         "scope_attributes": scope_attributes.map,
         "scope_attribute_types": scope_attributes.types,
-        "scope_dropped_attributes_count": _none_if(scopes.dropped_attributes_count, 0),
+        "scope_dropped_attributes_count": _counts(scopes.dropped_attributes_count),
         "scope_schema_url": _none_if(scopes.schema_url, ""),
     }
     of_resource = {
         **resource_attributes.promoted,
         "resource_attributes": resource_attributes.map,
         "resource_attribute_types": resource_attributes.types,
-        "resource_dropped_attributes_count": _none_if(resources.dropped_attributes_count, 0),
+        "resource_dropped_attributes_count": _counts(resources.dropped_attributes_count),
         "resource_entity_refs": _entity_refs(resources.entity_refs),
         "resource_schema_url": _none_if(resources.schema_url, ""),
     }
@@ -223,7 +223,7 @@ def _event_lists(events: Events) -> pa.ListArray:
         _microseconds(times),
         numbers((times % 1000).astype(np.int16)),
         *_map_and_types(split(events.attributes)),
-        _none_if(events.dropped_attributes_count, 0),
+        _counts(events.dropped_attributes_count),
     ]
     return _lists(events.offsets, EVENT, columns)
 
@@ -233,9 +233,9 @@ def _link_lists(links: Links) -> pa.ListArray:
         links.trace_id,
         links.span_id,
         _none_if(links.trace_state, ""),
-        _none_if(links.flags, 0),
+        _counts(links.flags),
         *_map_and_types(split(links.attributes)),
-        _none_if(links.dropped_attributes_count, 0),
+        _counts(links.dropped_attributes_count),
     ]
     return _lists(links.offsets, LINK, columns)
 
@@ -270,6 +270,13 @@ def _none_if(column: pa.Array, *defaults: object) -> pa.Array:
         is_default = pc.equal(column, pa.scalar(default, column.type))
         column = pc.if_else(is_default, pa.scalar(None, column.type), column)
     return column
+
+
+def _counts(column: Counts) -> pa.Int64Array:
+    """Null where the count is 0."""
+    if column.null_count == len(column) or _all_default(column):
+        return pa.nulls(len(column), pa.int64())
+    return _none_if(column.cast(pa.int64()), 0)
 
 
 def _all_default(column: pa.Array) -> bool:

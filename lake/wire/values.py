@@ -44,7 +44,7 @@ def texts_of_values(values: pa.BinaryArray) -> tuple[pa.StringArray, Bytes]:
     if not len(values):
         return pa.nulls(0, pa.string()), np.zeros(0, dtype=np.uint8)
     offsets, data = _buffers(values)
-    start, length = offsets[:-1], np.diff(offsets)
+    start, length = offsets[:-1], offsets[1:] - offsets[:-1]
     first = np.zeros(len(length), dtype=np.uint8)
     first[length > 0] = data[start[length > 0]]
     types = np.full(len(length), ord("n"), dtype=np.uint8)

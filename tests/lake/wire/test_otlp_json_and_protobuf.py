@@ -19,7 +19,7 @@ from lake.schema import SPAN_KINDS
 from lake.wire import otlp_json, protobuf
 from lake.wire.decoded import Decoded
 
-_REQUEST_DEFAULTS = {pa.string(): "", pa.int64(): 0, pa.int32(): 0}
+_REQUEST_DEFAULTS = {pa.string(): "", pa.int64(): 0, pa.int32(): 0, pa.uint32(): 0}
 _NULL_MATTERS = ("attributes.text",)
 
 
