@@ -135,9 +135,7 @@ def test_only_default_is_made_unasked_and_only_in_an_empty_folder(data):
     assert "there is no 'default'" in refusal("keys", "create", "--data", data, "--kind", "live")
 
 
-@pytest.mark.parametrize(
-    "command", [["keys", "list"], ["keys", "revoke", "proj_x"], ["projects", "delete", "x", "--force"]]
-)
+@pytest.mark.parametrize("command", [["keys", "list"], ["keys", "revoke", "proj_x"], ["projects", "delete", "x", "--force"]])
 def test_a_mistyped_folder_is_named_and_not_made(data, command):
     assert "has no tracelake.db" in refusal(*command, "--data", data)
     assert not data.exists()
