@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -48,22 +49,33 @@ def texts_of_values(values: pa.BinaryArray) -> tuple[pa.StringArray, Bytes]:
     first = np.zeros(len(length), dtype=np.uint8)
     first[length > 0] = data[start[length > 0]]
     types = np.full(len(length), ord("n"), dtype=np.uint8)
-    parts: list[tuple[npt.NDArray[np.int64], pa.Array]] = []
+    parts: list[_Part] = []
     rest = length > 0
     for character, tag, read in (("s", _TAG_STRING, _strings), ("i", _TAG_INT, _integers),
                                  ("d", _TAG_DOUBLE, _doubles), ("b", _TAG_BOOL, _booleans)):  # fmt: skip
         candidates = np.flatnonzero(first == tag)
         if len(candidates):
-            sound, text = read(data, start[candidates], length[candidates])
+            sound, texts = read(data, start[candidates], length[candidates])
             found = candidates[sound]
             types[found] = ord(character)
             rest[found] = False
-            parts.append((found, text))
+            parts.append(_Part(found, texts, 2 if tag == _TAG_STRING else 1))
     odd = np.flatnonzero(rest)
     if len(odd):
-        types[odd], text = _slow(values.take(numbers(odd)))
-        parts.append((odd, text))
+        types[odd], texts = _slow(values.take(numbers(odd)))
+        parts.append(_Part(odd, texts))
     return _merged(len(length), parts), types
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The values of one kind."""
+
+    places: npt.NDArray[np.int64]
+    """Where they stand in the column."""
+    texts: pa.BinaryArray
+    step: int = 1
+    """The last of every `step` entries of `texts` is a value."""
 
 
 def _buffers(values: pa.BinaryArray) -> tuple[Offsets, Bytes]:
@@ -74,26 +86,36 @@ def _buffers(values: pa.BinaryArray) -> tuple[Offsets, Bytes]:
     return places, np.frombuffer(data, dtype=np.uint8) if data is not None else np.zeros(0, dtype=np.uint8)
 
 
-def _merged(count: int, parts: list[tuple[npt.NDArray[np.int64], pa.Array]]) -> pa.StringArray:
-    """One text per value from the texts of each kind; null where no part has one."""
-    if len(parts) == 1 and len(parts[0][0]) == count:
-        return parts[0][1]
+def _merged(count: int, parts: list[_Part]) -> pa.StringArray:
+    """One text per value from the texts of each kind, null where no part has one, checked to be UTF-8."""
     if not parts:
         return pa.nulls(count, pa.string())
-    source = np.full(count, -1, dtype=np.int64)
-    source[np.concatenate([where for where, _ in parts])] = np.arange(sum(len(where) for where, _ in parts))
-    return pa.concat_arrays([text for _, text in parts]).take(numbers(source, source < 0))
+    source = np.full(count, -1, dtype=np.int32)
+    first = 0
+    for part in parts:
+        source[part.places] = np.arange(first + part.step - 1, first + len(part.texts), part.step, dtype=np.int32)
+        first += len(part.texts)
+    null = source < 0
+    texts = parts[0].texts if len(parts) == 1 else pa.concat_arrays([part.texts for part in parts])
+    try:
+        return texts.take(numbers(source, null if null.any() else None)).cast(pa.string())
+    except pa.ArrowInvalid as error:
+        raise WireError("an attribute's string value is not UTF-8") from error
 
 
-def _strings(data: Bytes, start: Offsets, length: Offsets) -> tuple[npt.NDArray[np.bool_], pa.StringArray]:
-    """Tag, length in one or two varint bytes, UTF-8."""
+def _strings(data: Bytes, start: Offsets, length: Offsets) -> tuple[npt.NDArray[np.bool_], pa.BinaryArray]:
+    """Tag, length in one or two varint bytes, UTF-8. The texts stay where they lie: every second entry is a gap."""
     low = _at(data, start + 1)
     high = _at(data, start + 2)
     short = (low < 128) & (low + 2 == length)
     long = (low >= 128) & (high > 0) & (high < 128) & ((low & 127) + (high << 7) + 3 == length)
     sound = short | long
-    head = np.where(short, 2, 3)[sound]
-    return sound, _slices(data, start[sound] + head, length[sound] - head)
+    end = start + length
+    offsets = np.zeros(2 * int(sound.sum()) + 1, dtype=np.int32)
+    offsets[1::2] = (start + np.where(short, 2, 3))[sound]
+    offsets[2::2] = end[sound]
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    return sound, pa.BinaryArray.from_buffers(pa.binary(), len(offsets) - 1, buffers)
 
 
 def _at(data: Bytes, places: Offsets) -> Offsets:
@@ -104,21 +126,7 @@ def _at(data: Bytes, places: Offsets) -> Offsets:
     return out
 
 
-def _slices(data: Bytes, start: Offsets, length: Offsets) -> pa.StringArray:
-    """The texts `data[start:start + length]`, ascending and not overlapping, checked to be UTF-8."""
-    gaps = start - np.concatenate(([0], (start + length)[:-1]))
-    wanted = np.tile(np.array([False, True]), len(start))
-    kept = data[: start[-1] + length[-1]] if len(start) else data[:0]
-    kept = kept[np.repeat(wanted, np.column_stack((gaps, length)).reshape(-1))]
-    offsets = np.concatenate(([0], np.cumsum(length))).astype(np.int32)
-    raw = pa.BinaryArray.from_buffers(pa.binary(), len(start), [None, pa.py_buffer(offsets), pa.py_buffer(kept)])
-    try:
-        return raw.cast(pa.string())
-    except pa.ArrowInvalid as error:
-        raise WireError("an attribute's string value is not UTF-8") from error
-
-
-def _integers(data: Bytes, start: Offsets, length: Offsets) -> tuple[npt.NDArray[np.bool_], pa.StringArray]:
+def _integers(data: Bytes, start: Offsets, length: Offsets) -> tuple[npt.NDArray[np.bool_], pa.BinaryArray]:
     """Tag and a varint of 1 to 10 bytes, two's complement."""
     size = length - 1
     sound = (size >= 1) & (size <= 10)
@@ -131,14 +139,14 @@ def _integers(data: Bytes, start: Offsets, length: Offsets) -> tuple[npt.NDArray
         if k == 9:
             sound &= byte <= 1
         value |= (byte.astype(np.uint64) & np.uint64(127)) << np.uint64(7 * k)
-    return sound, numbers(value[sound].view(np.int64)).cast(pa.string())
+    return sound, _bytes(numbers(value[sound].view(np.int64)).cast(pa.string()))
 
 
-def _doubles(data: Bytes, start: Offsets, length: Offsets) -> tuple[npt.NDArray[np.bool_], pa.StringArray]:
+def _doubles(data: Bytes, start: Offsets, length: Offsets) -> tuple[npt.NDArray[np.bool_], pa.BinaryArray]:
     """Tag and eight bytes, little-endian."""
     sound = length == _DOUBLE_SIZE
     places = start[sound, None] + np.arange(1, _DOUBLE_SIZE)
-    return sound, text_of_doubles(data[places].reshape(-1).view("<f8"))
+    return sound, _bytes(text_of_doubles(data[places].reshape(-1).view("<f8")))
 
 
 def text_of_doubles(values: npt.NDArray[np.float64]) -> pa.StringArray:
@@ -146,18 +154,23 @@ def text_of_doubles(values: npt.NDArray[np.float64]) -> pa.StringArray:
     return numbers(values).cast(pa.string())
 
 
-def _booleans(data: Bytes, start: Offsets, length: Offsets) -> tuple[npt.NDArray[np.bool_], pa.StringArray]:
+def _booleans(data: Bytes, start: Offsets, length: Offsets) -> tuple[npt.NDArray[np.bool_], pa.BinaryArray]:
     value = _at(data, start + 1)
     sound = (length == 2) & (value <= 1)
-    return sound, booleans(value[sound] == 1).cast(pa.string())
+    return sound, _bytes(booleans(value[sound] == 1).cast(pa.string()))
 
 
-def _slow(values: pa.BinaryArray) -> tuple[Bytes, pa.StringArray]:
+def _bytes(texts: pa.StringArray) -> pa.BinaryArray:
+    """The same memory, for `_merged` to put beside strings that are not checked yet."""
+    return texts.cast(pa.binary())
+
+
+def _slow(values: pa.BinaryArray) -> tuple[Bytes, pa.BinaryArray]:
     encoded = values.dictionary_encode()
     pairs = [nested_text(_parsed(raw)) for raw in encoded.dictionary.to_pylist()]
     characters = np.frombuffer("".join(c for c, _ in pairs).encode("ascii"), dtype=np.uint8)
     texts = pa.array([text for _, text in pairs], pa.string())
-    return characters[encoded.indices.to_numpy()], texts.take(encoded.indices)
+    return characters[encoded.indices.to_numpy()], _bytes(texts.take(encoded.indices))
 
 
 def _parsed(raw: bytes) -> AnyValue:
