@@ -18,10 +18,32 @@ How data flows, which is also the order of imports:
 `control` (projects and keys) stands apart: nothing of it is needed to read a lake.
 """
 
-from .errors import LakeError
-from .result import Result
-from .settings import LakeSettings
-from .snapshot import Snapshot
-from .store import Lake, open  # noqa: A004 - users write lake.open(...)
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .errors import LakeError
+    from .result import Result
+    from .settings import LakeSettings
+    from .snapshot import Snapshot
+    from .store import Lake, open  # noqa: A004 - users write lake.open(...)
 
 __all__ = ["Lake", "LakeError", "LakeSettings", "Result", "Snapshot", "open"]
+
+_HOMES = {
+    "Lake": "store",
+    "LakeError": "errors",
+    "LakeSettings": "settings",
+    "Result": "result",
+    "Snapshot": "snapshot",
+    "open": "store",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what is used when it is used (PEP 562): `lake.errors` or `lake.control` alone need no DuckDB."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    globals()[name] = found
+    return found
