@@ -1,0 +1,7 @@
+# %% [markdown]
+# # Start here
+
+# %%
+import os
+
+os.environ["TRACELAKE_LAKE"]
