@@ -121,6 +121,7 @@ def _parquet(rows: pa.Table, requests: Sequence[Request]) -> memoryview:
         use_dictionary=False,
         write_statistics=["trace_id"] if "trace_id" in rows.column_names else False,
         store_schema=False,
+        write_page_checksum=True,
         use_compliant_nested_type=False,  # so that what is read back has the very types of the schema
     ) as writer:
         writer.write_table(rows)

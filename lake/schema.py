@@ -272,7 +272,7 @@ EXCEPTIONS = Table(
     time="span_start_time",  # not its own: so the rows of an hour can be made again from the spans of that hour
     sort=("fingerprint", "timestamp"),
     retention="errors_days",
-    statistics=("timestamp", "fingerprint", "service_name", "trace_id", "ingested_at"),
+    statistics=("span_start_time", "timestamp", "fingerprint", "service_name", "trace_id", "ingested_at"),
     plain=frozenset({"id", "trace_id", "span_id", "request_id"}),
     columns=(
         *(

@@ -17,6 +17,7 @@ import datetime as dt
 import json
 import time
 import uuid
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +25,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import CommitProperties, DeltaTable, Field, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.schema import PrimitiveType
 from deltalake.transaction import AddAction, PostCommitHookProperties, RemoveAction
 
 from .disk import Disk, make_folders_durably, write_durably
@@ -39,12 +41,14 @@ _BLOOM_FALSE_POSITIVES = 0.001
 _CHECKPOINT_EVERY = 50
 _EPOCH = dt.date(1970, 1, 1)
 _ABSORBED, _REWRITTEN = "part-", "hour-"
+_PROMOTED_TYPES = {pa.string(): PrimitiveType("string"), pa.int64(): PrimitiveType("long")}
 
 _CONFIGURATION = {
     "delta.checkpointInterval": str(_CHECKPOINT_EVERY),
     "delta.logRetentionDuration": "interval 1 days",
     "delta.deletedFileRetentionDuration": "interval 1 hours",
-    "delta.setTransactionRetentionDuration": "interval 30 days",
+    # no setTransactionRetentionDuration: it counts from a writer's last commit, and one that sends a deploy in six weeks
+    # would lose its watermark while it lives
 }
 
 
@@ -103,6 +107,11 @@ class LiveFile:
         """Whether the rewrite of a closed hour made the file."""
         return self.path.rpartition("/")[2].startswith(_REWRITTEN)
 
+    @property
+    def checksum(self) -> int:
+        """CRC-32 of the whole file, as its name says it."""
+        return int(self.path.removesuffix(".parquet").rpartition("-")[2], 16)
+
 
 class DeltaLog:
     """One Delta table: reads its newest version and commits the next. Not for use by two threads at once."""
@@ -134,9 +143,27 @@ class DeltaLog:
                 schema=_delta_schema(table),
                 mode="ignore",
                 partition_by=[c.name for c in PARTITIONS],
-                configuration=_CONFIGURATION,
+                # without it only the first 32 columns have statistics when they are read back
+                configuration={**_CONFIGURATION, "delta.dataSkippingStatsColumns": ",".join(table.statistics)},
             )
-        return cls(lake_folder, table, disk=disk)
+        log = cls(lake_folder, table, disk=disk)
+        log._add_promoted_columns()
+        return log
+
+    def _add_promoted_columns(self) -> None:
+        """Put columns that were promoted since the table was made into its schema, for readers that know Delta alone."""
+        known = {field.name for field in self._delta.schema().fields}
+        new = [field for field in _delta_schema(self.table) if field.name not in known]
+        if not new:
+            return
+        try:
+            self._delta.alter.add_columns(
+                [Field(field.name, _PROMOTED_TYPES[field.type]) for field in new],
+                commit_properties=CommitProperties(max_commit_retries=0),
+            )
+        except CommitFailedError as error:
+            raise CommitConflict(f"{self.table.name}: columns were added by somebody else at the same time") from error
+        self._make_durable(self.version)
 
     @property
     def version(self) -> int:
@@ -209,14 +236,18 @@ class DeltaLog:
         except CommitFailedError as error:
             self._delta.update_incremental()
             raise CommitConflict(f"{self.table.name}: version {wanted} was committed by somebody else") from error
-        self._disk.flush(log_file(self.folder, wanted))
-        self._disk.flush_folder(self.folder / "_delta_log")
+        self._make_durable(wanted)
         self._delta.update_incremental()
+
+    def _make_durable(self, version: int) -> None:
+        self._disk.flush(log_file(self.folder, version))
+        self._disk.flush_folder(self.folder / "_delta_log")
 
     def write(self, partition: Partition, rows: pa.Table, *, rewritten: bool = False) -> DataFile:
         """Write sorted rows of one partition to a new file, durably; it belongs to no version until committed."""
-        path = f"{partition.folder}/{_REWRITTEN if rewritten else _ABSORBED}{uuid.uuid4().hex}.parquet"
         data = _parquet(self.table, rows)
+        name = f"{_REWRITTEN if rewritten else _ABSORBED}{uuid.uuid4().hex}-{zlib.crc32(data):08x}.parquet"
+        path = f"{partition.folder}/{name}"
         make_folders_durably(self._disk, (self.folder / path).parent)
         write_durably(self._disk, self.folder / path, data)
         return DataFile(path, partition, len(data), rows.num_rows, _statistics(self.table, rows))
@@ -251,6 +282,7 @@ def _parquet(table: Table, rows: pa.Table) -> memoryview:
         write_statistics=list(table.statistics),
         bloom_filter_options=bloom or None,
         store_schema=False,
+        write_page_checksum=True,
     )
     return memoryview(sink.getvalue())
 
