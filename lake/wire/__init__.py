@@ -1,7 +1,8 @@
 """Wire: what clients send, as Arrow tables with the columns of `lake.schema`.
 
     protobuf, otlp_json   OTLP trace requests -> `decoded.Decoded`, one shape for both encodings
-    values, attributes    attribute values to text, key-value lists to columns
+    values, nested        attribute values to text, by column and singly
+    attributes            key-value lists to columns
     spans                 `Decoded` -> rows of the table `spans`; refuses single spans
     otlp                  rows of `spans` -> OTLP again, exactly
     reports               errors, deploys and request metrics (JSON) -> rows of their tables

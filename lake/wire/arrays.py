@@ -36,3 +36,8 @@ def lists(kind: pa.DataType, offsets: npt.NDArray[np.int32], items: pa.Array) ->
     return pa.Array.from_buffers(
         kind, len(offsets) - 1, [valid, pa.py_buffer(np.ascontiguousarray(offsets))], children=[items]
     )
+
+
+def text_of_doubles(values: npt.NDArray[np.float64]) -> pa.StringArray:
+    """The shortest text that reads back as the same double."""
+    return numbers(values).cast(pa.string())

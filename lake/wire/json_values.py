@@ -2,7 +2,7 @@
 
 Takes   one column per field, as DuckDB leaves them; the JSON types were checked by `json_shape`.
 Gives   text and type characters as `lake.schema` describes them, the same that `values` makes of protobuf.
-Refuses numbers that are none, two fields in one value, base64 that is none, nesting over 64 levels: `WireError`.
+Refuses numbers that are none, two fields in one value, base64 that is none, nesting too deep for protobuf: `WireError`.
 
 Strings, integers, doubles and booleans are read by column; the rest once a distinct text.
 """
@@ -21,12 +21,10 @@ import pyarrow.compute as pc
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.common.v1.common_pb2 import EntityRef as EntityRefMessage
 
+from .arrays import text_of_doubles
 from .json_columns import NUMBER, integer, integers, quoted, refuse_nulls
 from .json_shape import ArrayValue, EntityRef, KeyValueList, Value, refusal
-from .values import nested_text, text_of_doubles
-
-MAX_DEPTH = 64
-"""Levels of `arrayValue` and `kvlistValue` inside each other."""
+from .nested import MAX_LEVELS, TOO_DEEP, nested_text
 
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 _INTEGER_RULE = "intValue must be a 64-bit integer"
@@ -125,30 +123,37 @@ def _nested_message(nested: ArrayValue | KeyValueList) -> AnyValue:
     return message
 
 
-def _fill_nested(target: AnyValue, nested: ArrayValue | KeyValueList, depth: int) -> None:
-    if depth > MAX_DEPTH:
-        raise refusal(f"an attribute value is nested more than {MAX_DEPTH} levels deep")
+def _fill_nested(target: AnyValue, nested: ArrayValue | KeyValueList, level: int) -> None:
+    """Fill the list of `target`; `level` is that of the list (see `nested.MAX_LEVELS`)."""
+    _check_level(level)
     if isinstance(nested, ArrayValue):
         target.array_value.SetInParent()
         for item in nested.values or ():
-            _fill(target.array_value.values.add(), item or Value(), depth)
+            _fill(target.array_value.values.add(), item or Value(), level + 1)
     else:
         target.kvlist_value.SetInParent()
         for entry in nested.values or ():
+            _check_level(level + 1)
             added = target.kvlist_value.values.add(key=entry.key or "")
             if entry.value is not None:
                 added.value.SetInParent()
-                _fill(added.value, entry.value, depth)
+                _fill(added.value, entry.value, level + 2)
 
 
-def _fill(target: AnyValue, value: Value, depth: int) -> None:
+def _check_level(level: int) -> None:
+    if level > MAX_LEVELS:
+        raise refusal(TOO_DEEP)
+
+
+def _fill(target: AnyValue, value: Value, level: int) -> None:
+    _check_level(level)
     names = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
     fields = [json_name for name, json_name in names if getattr(value, name) is not None]
     if len(fields) > 1:
         raise refusal(f"an attribute value has {' and '.join(fields)}; only one may be set")
     nested = value.array_value or value.kvlist_value
     if nested is not None:
-        _fill_nested(target, nested, depth + 1)
+        _fill_nested(target, nested, level + 1)
     elif value.string_value is not None:
         target.string_value = value.string_value
     elif value.bool_value is not None:

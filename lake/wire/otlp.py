@@ -29,7 +29,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status, TracesData
 
 from ..schema import PROMOTED, SPAN_KINDS, STATUS_CODES, Promoted
-from .values import value_of
+from .nested import value_of
 
 _M = TypeVar("_M", bound=Message)
 

@@ -18,7 +18,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import EntityRef
 from ptars._lib import ProtoRegistry
 
 from ..errors import WireError
@@ -96,6 +98,7 @@ def _make_optional(message: DescriptorProto, field: Any) -> None:  # noqa: ANN40
 def _resources(resource_spans: pa.StructArray, request: Indices) -> Resources:
     resource = resource_spans.field("resource")
     attributes, dropped, entity_refs = resource.flatten()
+    _check_entity_refs(entity_refs.flatten())
     return Resources(
         request=request,
         attributes=_key_values(attributes),
@@ -103,6 +106,15 @@ def _resources(resource_spans: pa.StructArray, request: Indices) -> Resources:
         entity_refs=entity_refs,
         schema_url=resource_spans.field("schema_url"),
     )
+
+
+def _check_entity_refs(refs: pa.BinaryArray) -> None:
+    """What ptars took for bytes must be an `EntityRef`, once a distinct one."""
+    for ref in refs.unique().to_pylist() if len(refs) else ():
+        try:
+            EntityRef.FromString(ref)
+        except DecodeError as error:
+            raise WireError(f"resource.entity_refs is not an OTLP EntityRef: {error}") from error
 
 
 def _scopes(scope_spans: pa.StructArray, resource: Indices) -> Scopes:

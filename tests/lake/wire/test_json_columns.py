@@ -197,23 +197,26 @@ def test_an_attribute_without_a_value_has_none() -> None:
     assert bytes(attributes.types) == b"ni"
 
 
-def nested(depth: int) -> dict[str, Any]:
-    value: dict[str, Any] = {"intValue": 1}
-    for level in range(depth):
-        value = {"arrayValue": {"values": [value]}} if level % 2 else {"kvlistValue": {"values": [{"value": value}]}}
-    return value
+ARRAY, KVLIST = '{"arrayValue":{"values":[%s]}}', '{"kvlistValue":{"values":[{"value":%s}]}}'
 
 
-def test_values_nest_64_levels_deep() -> None:
-    assert text_of(nested(64))[0] in "ak"
+def nested(level: str, depth: int) -> bytes:
+    """A request whose only attribute has so many levels around the integer 1."""
+    text = '{"intValue":1}'
+    for _ in range(depth):
+        text = level % text
+    return json.dumps(request(SPAN | {"attributes": [{"value": "HERE"}]})).replace('"HERE"', text).encode()
 
 
-@pytest.mark.parametrize("depth", [65, 200, 5000])
-def test_deeper_values_are_refused(depth: int) -> None:
-    text = '{"arrayValue":{"values":[' * depth + "{}" + "]}}" * depth
-    body = json.dumps(request(SPAN | {"attributes": [{"value": "HERE"}]})).replace('"HERE"', text)
-    with pytest.raises(WireError, match="nested"):
-        decode(body.encode())
+@pytest.mark.parametrize(("level", "depth", "character"), [(ARRAY, 47, "a"), (KVLIST, 31, "k")])
+def test_values_nest_as_deep_as_protobuf_readers_take(level: str, depth: int, character: str) -> None:
+    assert bytes(decode(nested(level, depth)).attributes.types) == character.encode()
+
+
+@pytest.mark.parametrize(("level", "depth"), [(ARRAY, 48), (KVLIST, 32), (ARRAY, 200), (KVLIST, 200), (ARRAY, 5000)])
+def test_deeper_values_are_refused(level: str, depth: int) -> None:
+    with pytest.raises(WireError, match=r"Invalid trace format: .*nested too deeply"):
+        decode(nested(level, depth))
 
 
 @pytest.mark.parametrize("inner", [{"intValue": "x"}, {"doubleValue": "1e400"}, {"bytesValue": "?"},
