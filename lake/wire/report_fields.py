@@ -101,8 +101,11 @@ METADATA_FIELDS = (
 Columns = dict[str, Value]
 
 
-def columns_of(report: Mapping[str, Value], fields: tuple[Field, ...]) -> tuple[Columns, Columns]:
+def columns_of(report: Mapping[str, Value], fields: tuple[Field, ...], path: str = "") -> tuple[Columns, Columns]:
     """The columns of one report, and by name whatever fills none.
+
+    Args:
+        path: where the report stands in the body, for messages.
 
     Raises:
         WireError: a required field is missing, or a field has a wrong type.
@@ -112,7 +115,7 @@ def columns_of(report: Mapping[str, Value], fields: tuple[Field, ...]) -> tuple[
     for field in fields:
         value = None
         for name in field.names:
-            if name in rest and (value := field.read(name, rest[name])) is not None:
+            if name in rest and (value := field.read(path + name, rest[name])) is not None:
                 del rest[name]
                 break
         if value is None and field.required:
@@ -136,13 +139,21 @@ def error_columns(report: Mapping[str, Value]) -> Columns:
         raise WireError("message is missing; it may be empty")
     columns, rest = columns_of(report, ERROR_FIELDS)
     context = report.get("context") or {}
-    for field in ERROR_FIELDS:
-        if field.column in ("user_id", "request_id") and columns[field.column] is None:
-            value = context.get(field.column)
-            columns[field.column] = None if value in (None, "") else field.read(f"context.{field.column}", value)
+    for name in ("user_id", "request_id"):
+        if columns[name] is None:
+            columns[name] = _name_in(context, name)
     if columns["trace_id"] is None:
         columns["trace_id"] = hex_id(32)("request_id", columns["request_id"])
     return columns | _extra(rest)
+
+
+def _name_in(context: Mapping[str, Value], name: str) -> str | None:
+    """A name in the context of an error; the context is the sender's own, so it may be anything there."""
+    try:
+        found: str | None = columns_of(context, (Field(name, (name,), _name),))[0][name]
+    except WireError:
+        return None
+    return found
 
 
 def deploy_columns(report: Mapping[str, Value]) -> Columns:
@@ -172,4 +183,5 @@ def request_columns(report: Mapping[str, Value], metadata: Columns, metadata_res
 
 
 def _extra(rest: Columns) -> Columns:
-    return {"extra": json_text("the report", {name: value for name, value in rest.items() if value not in ([], {})})}
+    said = {name: value for name, value in rest.items() if value not in ([], {})}
+    return {"extra": json_text("the report", said)}

@@ -33,9 +33,13 @@ Reader = Callable[[str, Value], Value]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _END_US = 2**63 // 1000
 """Where nanoseconds of 64 bits end, in 2262; times of spans end there too."""
-_EPOCH_TEXT = re.compile(r"[0-9]{10,19}(\.[0-9]{1,9})?")
-"""An epoch time as text; eight digits are a date."""
-_MAX_TIME_CHARACTERS = 64
+_ISO_8601 = re.compile(
+    r"(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[Tt ](?P<clock>[0-9]{2}:[0-9]{2})(?P<second>:[0-9]{2})?(?:[.,](?P<fraction>[0-9]+))?"
+    r"(?P<zone> ?(?:[Zz]|UTC|[+-][0-9]{2}:?[0-9]{2}))?)?"
+)
+"""RFC 3339, and around it what date(1) and Ruby's `Time#to_s` write. `fromisoformat` alone differs between Pythons."""
+_EPOCH_TEXT = re.compile(r"[0-9]{10,19}(?:\.[0-9]{1,9})?")
 
 
 def name_text(max_characters: int = MAX_NAME_CHARACTERS) -> Reader:
@@ -67,14 +71,24 @@ def long_text(name: str, value: Value) -> str:
 
 
 def backtrace(name: str, value: Value) -> list[str]:
-    """The lines of a backtrace, sent as a list of them or as one text."""
-    lines = re.split(r"\r?\n", value.rstrip("\r\n")) if isinstance(value, str) else value
-    if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+    """The lines of a backtrace, sent as one text or as a list of texts of one or more lines (as Python formats them)."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or set(map(type, texts)) - {str}:
         raise wrong(name, value, "a list of texts or one text with line breaks")
-    if len(lines) > MAX_BACKTRACE_LINES:
-        half = MAX_BACKTRACE_LINES // 2
-        lines = lines[:half] + lines[-half:]
-    return [long_text(name, line) for line in lines]
+    lines = [line.rstrip("\r") for text in _both_ends(texts) for line in _lines(text.rstrip("\r\n"))]
+    _without_nul(name, "".join(lines))
+    return [line[:MAX_TEXT_CHARACTERS] for line in _both_ends(lines)]
+
+
+def _both_ends(texts: list[str]) -> list[str]:
+    half = MAX_BACKTRACE_LINES // 2
+    return texts if len(texts) <= MAX_BACKTRACE_LINES else texts[:half] + texts[-half:]
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a text, of too many the first and last; so that a text of line breaks alone costs no memory."""
+    lines = text.split("\n", MAX_BACKTRACE_LINES)
+    return lines if len(lines) <= MAX_BACKTRACE_LINES else lines[:-1] + text.rsplit("\n", MAX_BACKTRACE_LINES)[1:]
 
 
 def hex_id(digits: int) -> Reader:
@@ -88,7 +102,7 @@ def hex_id(digits: int) -> Reader:
 
 
 def time_us(name: str, value: Value) -> int:
-    """Microseconds since the Unix epoch, from ISO 8601 text (UTC if it has no offset) or an epoch number.
+    """Microseconds since the Unix epoch, from ISO 8601 text (UTC if it names no zone) or an epoch number.
 
     The unit of a number is told by its size: seconds below 10^11 (the year 5138), milliseconds below 10^14, microseconds
     below 10^17, then nanoseconds.
@@ -101,15 +115,19 @@ def time_us(name: str, value: Value) -> int:
 
 
 def _iso_us(text: str) -> int | None:
-    if len(text) > _MAX_TIME_CHARACTERS or "\0" in text:  # `fromisoformat` reads as far as a NUL
-        return None
     if _EPOCH_TEXT.fullmatch(text):
         return _epoch_us(Decimal(text))
-    try:
-        time = datetime.fromisoformat(text.strip().upper())  # RFC 3339 has `t` and `z` as well
-    except ValueError:
+    found = _ISO_8601.fullmatch(text)
+    if not found:
         return None
-    return ((time if time.tzinfo else time.replace(tzinfo=UTC)) - _EPOCH) // timedelta(microseconds=1)
+    part = found.groupdict(default="")
+    zone = part["zone"].strip() if part["zone"][-1:].isdigit() else "+00:00"
+    clock = (part["clock"] or "00:00") + (part["second"] or ":00")
+    try:
+        time = datetime.fromisoformat(f"{part['date']}T{clock}.{part['fraction'][:6]:0<6}{zone}")
+    except ValueError:  # the 30th of February
+        return None
+    return (time - _EPOCH) // timedelta(microseconds=1)
 
 
 def _epoch_us(number: float | Decimal) -> int:

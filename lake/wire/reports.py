@@ -22,12 +22,14 @@ import pyarrow.compute as pc
 
 from ..errors import TooLarge, WireError
 from ..fingerprint import app_lines, fingerprints
-from ..schema import DEPLOYS, ERRORS, REQUESTS, Table
+from ..schema import DEPLOYS, ERRORS, REQUESTS, TIMESTAMP, Table
 from .report_fields import METADATA_FIELDS, Columns, columns_of, deploy_columns, error_columns, request_columns
 
 MAX_REPORTS = 10_000
 """Reports in one batch."""
 
+_MAX_VALUES = 2_000_000
+"""JSON values in one body, counted by their separators. Each becomes a Python object, twenty times as large as `{},`."""
 _ID_DIGITS = 20
 
 
@@ -107,12 +109,19 @@ def decode_requests(body: bytes, *, ingested_at_us: int, idempotency_key: str | 
         TooLarge: it has more than `MAX_REPORTS`.
     """
     batch = _decoded(body, _Requests, "a JSON object with the list `requests`")
-    metadata, rest = columns_of(batch.metadata or {}, METADATA_FIELDS)
+    metadata, rest = columns_of(batch.metadata or {}, METADATA_FIELDS, "metadata.")
     rows, rejected = _each(batch.requests, lambda report: request_columns(report, metadata, rest))
     return Reports(_table(REQUESTS, _columns(REQUESTS, rows, ingested_at_us)), rejected)
 
 
 def _decoded(body: bytes | msgspec.Raw, kind: type[_Kind], rule: str) -> _Kind:
+    """
+    Raises:
+        WireError: the body is not that.
+        TooLarge: it has more than `_MAX_VALUES`.
+    """
+    if isinstance(body, bytes) and sum(map(body.count, (b",", b"[", b"{"))) > _MAX_VALUES:
+        raise TooLarge(f"a body may hold {_MAX_VALUES} JSON values: send smaller batches")
     try:
         return msgspec.json.decode(body, type=kind)
     except RecursionError as error:
@@ -152,15 +161,9 @@ def _errors(rows: dict[int, Columns], ingested_at_us: int, idempotency_key: str 
 
 
 def _columns(table: Table, rows: dict[int, Columns], ingested_at_us: int) -> dict[str, pa.Array]:
-    """The columns that the rows have, with the time of ingest and of those that have none."""
-    columns = {
-        column.name: pa.array([row[column.name] for row in rows.values()], column.type)
-        for column in table.columns
-        if all(column.name in row for row in rows.values())
-    }
-    ingested_at = pa.repeat(pa.scalar(ingested_at_us, pa.int64()), len(rows)).cast(
-        table.arrow_schema.field("ingested_at").type
-    )
+    """The columns as far as the rows have them; a row without a time has that of ingest."""
+    columns = {c.name: pa.array([row.get(c.name) for row in rows.values()], c.type) for c in table.columns}
+    ingested_at = pa.repeat(pa.scalar(ingested_at_us, TIMESTAMP), len(rows))
     return columns | {"ingested_at": ingested_at, table.time: pc.coalesce(columns[table.time], ingested_at)}
 
 
