@@ -30,6 +30,8 @@ from .settings import ServerSettings
 
 STOP_S = 4.5
 """Seconds between SIGTERM and SIGKILL for a child process."""
+CLIENT_STOP_S = 2.0
+"""Seconds of these that clients have before the others are told."""
 READY_S = 60
 """Seconds that the web server has to answer its first health check."""
 _POLL_S = 0.2
@@ -51,6 +53,8 @@ class Command:
     environment: Mapping[str, str] = field(default_factory=dict)
     essential: bool = False
     """Its end is the end of all; others are started again."""
+    is_client: bool = False
+    """It sends to the others, so it is stopped before them and can send what it has."""
 
 
 def commands(settings: ServerSettings) -> list[Command]:
@@ -133,16 +137,28 @@ class Supervisor:
         return None
 
     def _terminate(self) -> None:
+        deadline = time.monotonic() + STOP_S
+        clients = [self._running[c.name] for c in self._commands if c.is_client and c.name in self._running]
+        for process in clients:
+            process.terminate()
+        for process in clients:
+            _wait(process, deadline - STOP_S + CLIENT_STOP_S)
         for process in self._running.values():
             process.terminate()
-        deadline = time.monotonic() + STOP_S
         for process in self._running.values():
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
+            if not _wait(process, deadline):
                 # its own session: whatever it has started goes too
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], deadline_s: float) -> bool:
+    """Whether a process has ended by a monotonic time."""
+    try:
+        process.wait(max(0.0, deadline_s - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def check_port(host: str, port: int) -> None:
