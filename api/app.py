@@ -6,47 +6,49 @@ Gives   every route, the shapes of errors, and an orderly end: what came in is s
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
-from litestar import Litestar, Request, Response, route
+from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.enums import ScopeType
-from litestar.openapi import OpenAPIConfig
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
-from sqlalchemy.exc import SQLAlchemyError
 
 from lake.control import Control
 
 from . import ingest, traces
-from .bodies import Inflight
+from .bodies import Bodies, Inflight
+from .health import health
 from .home import home
 from .logs import configure_logging
 from .problems import answer
+from .reference import API_VERSION, openapi_config
 from .secret import cursor_secret
 from .settings import ServerSettings
 from .state import Server
 from .tenants import Tenants
 
-API_VERSION = "3.2.1"
-"""Version of the reference that `/v1` serves."""
+_HEADERS = [
+    (b"x-api-version", API_VERSION.encode()),
+    (b"cache-control", b"no-store"),  # an answer holds what one key may see
+    (b"x-content-type-options", b"nosniff"),
+]
 
 
 def create_app(settings: ServerSettings) -> Litestar:
     """The application for some settings."""
     configure_logging()
     control = Control(settings.data, url=settings.control_url)
+    tenants = Tenants(settings)
     server = Server(
         settings=settings,
         control=control,
-        tenants=Tenants(settings),
-        inflight=Inflight(settings.lake.inflight_max_bytes),
+        tenants=tenants,
+        bodies=Bodies(Inflight(settings.lake.inflight_max_bytes), settings.lake.body_max_bytes, tenants.ingest_pool),
         cursor_secret=cursor_secret(settings.data),
     )
 
@@ -62,18 +64,18 @@ def create_app(settings: ServerSettings) -> Litestar:
         exception_handlers={Exception: answer},
         lifespan=[lifespan],
         state=State({"started_at_s": time.time()}),
-        openapi_config=OpenAPIConfig(title="Tracelake", version=API_VERSION),
+        openapi_config=openapi_config(),
         request_max_body_size=None,  # lake.settings decides, before and after inflation (api.bodies)
     )
 
 
 def create_asgi() -> ASGIApp:
     """What granian runs: the application for the settings of the environment."""
-    return with_request_id(create_app(ServerSettings.from_env(os.environ)))
+    return with_headers(create_app(ServerSettings.from_env(os.environ)))
 
 
-def with_request_id(app: ASGIApp) -> ASGIApp:
-    """Give each request an id, in its state and in the header of its answer; around everything, so that 404 has one too."""
+def with_headers(app: ASGIApp) -> ASGIApp:
+    """Give each answer its headers and each request an id, in its state too; around everything, so that 404 has them."""
 
     async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -82,25 +84,11 @@ def with_request_id(app: ASGIApp) -> ASGIApp:
         number = f"req_{secrets.token_hex(5)}"
         scope["state"] = {**scope.get("state", {}), "request_id": number}
 
-        async def send_with_id(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = [(b"x-request-id", number.encode()), (b"x-api-version", API_VERSION.encode())]
-                message["headers"] = [*message["headers"], *headers]
+                message["headers"] = [*message["headers"], (b"x-request-id", number.encode()), *_HEADERS]
             await send(message)
 
-        await app(scope, receive, send_with_id)
+        await app(scope, receive, send_with_headers)
 
     return middleware
-
-
-@route("/health", http_method=["GET", "HEAD", "POST"], status_code=200, summary="Health check, without a key")
-async def health(request: Request[Any, Any, Any], server: Server) -> Response[Any]:
-    """`{"status": "ok"}`; with `?verbose=1` also the uptime. POST too: the Ruby gem asks that way."""
-    try:
-        await asyncio.to_thread(server.control.list_projects)
-    except SQLAlchemyError:
-        return Response({"status": "unhealthy", "error": "Database unreachable", "db_ok": False}, status_code=503)
-    content: dict[str, Any] = {"status": "ok"}
-    if request.query_params.get("verbose"):
-        content |= {"uptime_seconds": int(time.time() - request.app.state.started_at_s), "db_ok": True}
-    return Response(content)

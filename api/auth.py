@@ -10,6 +10,7 @@ wants it) is decoded once.
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from urllib.parse import unquote
 
@@ -21,7 +22,7 @@ from .problems import Forbidden, Unauthorized
 from .state import Server
 
 
-def authorized(request: Request[Any, Any, Any], server: Server, scope: Scope) -> Principal:
+async def authorized(request: Request[Any, Any, Any], server: Server, scope: Scope) -> Principal:
     """The principal of a request that needs `scope`.
 
     Raises:
@@ -31,7 +32,8 @@ def authorized(request: Request[Any, Any, Any], server: Server, scope: Scope) ->
     key = bearer_key(request.headers.get("authorization", ""))
     if key is None:
         raise Unauthorized("missing_api_key")
-    principal = server.control.authenticate(key)
+    # the database is asked in a thread: it may have to wait for another process that writes
+    principal = server.control.remembered(key) or await asyncio.to_thread(server.control.authenticate, key)
     if principal is None:
         raise Unauthorized
     if scope not in principal.scopes:

@@ -3,7 +3,8 @@
 Takes   a request.
 Gives   its inflated body.
 Refuses more than `LakeSettings.body_max_bytes` before or after inflation (413), a coding we do not know (415), bytes that
-        do not inflate (400), and anything while too much is in memory already (503).
+        do not inflate or stop early (400), a client that takes too long (408), and anything while too much is in memory
+        already (503).
 
 OTLP asks for the bound on both sides of decompression (specification, "OTLP/HTTP Request"): a bomb is small on the wire.
 """
@@ -13,19 +14,23 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import AsyncIterator
+from concurrent.futures import Executor
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
-import zstandard
+import pyarrow as pa
 from litestar import Request
+from litestar.exceptions import InternalServerException
 
 from lake.errors import Overloaded, TooLarge, WireError
 
-from .problems import UnsupportedMediaType
+from .problems import Disconnected, RequestTimeout, UnsupportedMediaType
 
-_ZSTD_MAX_WINDOW_BYTES = 8 * 2**20
-_INFLATE_IN_THREAD_BYTES = 64 * 2**10
-"""Compressed bytes from which on inflating would hold the event loop up."""
+READ_S = 60.0
+"""Seconds that a client has to send a body: who stops in the middle must not hold memory for ever."""
+
+_ARROW_CODECS = {"gzip": "gzip", "x-gzip": "gzip", "zstd": "zstd"}
 
 
 class Inflight:
@@ -36,7 +41,7 @@ class Inflight:
         self.bytes = 0
 
     def take(self, size_bytes: int) -> None:
-        """Count bytes in.
+        """Count bytes in. A body that is alone is always let in, however small the limit.
 
         Raises:
             Overloaded: there is no room.
@@ -49,74 +54,115 @@ class Inflight:
         self.bytes -= size_bytes
 
 
-@asynccontextmanager
-async def inflated_body(request: Request[Any, Any, Any], inflight: Inflight, max_bytes: int) -> AsyncIterator[bytes]:
-    """The inflated body of a request; its bytes are counted in `inflight` while the context is open."""
-    declared = request.headers.get("content-length", "0")
-    _check_size(int(declared) if declared.isdigit() else 0, max_bytes)
-    held = 0
-    try:
-        chunks = []
-        async for chunk in request.stream():
-            inflight.take(len(chunk))
-            held += len(chunk)
-            _check_size(held, max_bytes)
-            chunks.append(chunk)
-        raw = b"".join(chunks)
-        coding = request.headers.get("content-encoding", "identity").strip().lower()
-        if coding in ("", "identity"):
-            yield raw
+@dataclass(frozen=True, slots=True)
+class Bodies:
+    """How bodies are read in this process."""
+
+    inflight: Inflight
+    max_bytes: int
+    """Bytes of one body, before and after inflation."""
+    executor: Executor
+    """Where bodies are inflated: any of them can be a bomb, and the event loop has others to serve."""
+    read_s: float = READ_S
+
+    @asynccontextmanager
+    async def inflated(self, request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
+        """The inflated body of a request; its bytes count as in flight while the context is open."""
+        declared = request.headers.get("content-length", "")
+        check_size(int(declared) if declared.isdigit() else 0, self.max_bytes)
+        coding = request.headers.get("content-encoding", "").strip().lower()
+        _check_coding(coding)
+        chunks: list[bytes] = []
+        held = 0
+        try:
+            async for chunk in _chunks(request, self.read_s):
+                self.inflight.take(len(chunk))
+                held += len(chunk)
+                check_size(held, self.max_bytes)
+                chunks.append(chunk)
+            body = b"".join(chunks)
+            chunks.clear()
+            if coding not in ("", "identity"):
+                loop = asyncio.get_running_loop()
+                body = await loop.run_in_executor(self.executor, inflate, body, coding, self.max_bytes)
+                self.inflight.take(len(body))
+                held += len(body)
+            yield body
+        finally:
+            self.inflight.give_back(held)
+
+
+async def _chunks(request: Request[Any, Any, Any], read_s: float) -> AsyncIterator[bytes]:
+    """The chunks of a body as they come.
+
+    Raises:
+        RequestTimeout: the last one has not come in time.
+        Disconnected: the client went away before.
+    """
+    deadline = asyncio.get_running_loop().time() + read_s
+    stream = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout_at(deadline):
+                chunk = await anext(stream)
+        except StopAsyncIteration:
             return
-        body = await _inflate(raw, coding, max_bytes)
-        inflight.take(len(body))
-        held += len(body)
-        yield body
-    finally:
-        inflight.give_back(held)
+        except TimeoutError as error:
+            raise RequestTimeout(f"the body did not arrive within {read_s:g} s: send smaller batches") from error
+        except InternalServerException as error:  # what Litestar makes of a disconnect
+            raise Disconnected("the connection ended before the body was complete") from error
+        yield chunk
 
 
-def _check_size(size_bytes: int, max_bytes: int) -> None:
+def check_size(size_bytes: int, max_bytes: int) -> None:
+    """
+    Raises:
+        TooLarge: the size is over the limit.
+    """
     if size_bytes > max_bytes:
         raise TooLarge(f"a request body may have {max_bytes} bytes: send smaller batches")
 
 
-async def _inflate(raw: bytes, coding: str, max_bytes: int) -> bytes:
-    if len(raw) < _INFLATE_IN_THREAD_BYTES:
-        return inflate(raw, coding, max_bytes)
-    return await asyncio.to_thread(inflate, raw, coding, max_bytes)
+def _check_coding(coding: str) -> None:
+    if coding not in ("", "identity", "deflate", *_ARROW_CODECS):
+        raise UnsupportedMediaType(f"Content-Encoding {coding!r} is not known here: use gzip, deflate or zstd")
 
 
 def inflate(raw: bytes, coding: str, max_bytes: int) -> bytes:
-    """Undo a Content-Encoding.
+    """Undo a Content-Encoding: gzip, x-gzip, deflate or zstd.
 
     Raises:
-        UnsupportedMediaType: the coding is none of gzip, deflate, zstd.
         TooLarge: the content has more than `max_bytes`.
         WireError: the bytes are not in that coding, or stop early.
     """
     try:
-        if coding == "zstd":
-            return _zstd(raw, max_bytes)
-        if coding in ("gzip", "x-gzip", "deflate"):
-            return _zlib(raw, coding, max_bytes)
-    except (zlib.error, zstandard.ZstdError) as error:
-        raise WireError(f"the body is not {coding}: {error}") from error
-    raise UnsupportedMediaType(f"Content-Encoding {coding!r} is not known here: use gzip, deflate or zstd")
-
-
-def _zlib(raw: bytes, coding: str, max_bytes: int) -> bytes:
-    # clients disagree whether `deflate` has the zlib header that RFC 9110 asks for
-    bare = coding == "deflate" and not (len(raw) > 1 and raw[0] & 15 == 8 and int.from_bytes(raw[:2], "big") % 31 == 0)
-    stream = zlib.decompressobj(-zlib.MAX_WBITS if bare else zlib.MAX_WBITS | (16 if coding != "deflate" else 0))
-    body = stream.decompress(raw, max_bytes + 1)
-    _check_size(len(body), max_bytes)
-    if not stream.eof:
-        raise WireError(f"the {coding} body stops before its end")
+        body = _deflated(raw, max_bytes) if coding == "deflate" else _inflated(raw, _ARROW_CODECS[coding], max_bytes)
+    except (zlib.error, OSError) as error:
+        raise WireError(f"the body is not {coding}, or not all of it: {error}") from error
+    check_size(len(body), max_bytes)
     return body
 
 
-def _zstd(raw: bytes, max_bytes: int) -> bytes:
-    reader = zstandard.ZstdDecompressor(max_window_size=_ZSTD_MAX_WINDOW_BYTES).stream_reader(raw)
-    body = reader.read(max_bytes + 1)
-    _check_size(len(body), max_bytes)
+def _inflated(raw: bytes, codec: str, max_bytes: int) -> bytes:
+    """Up to `max_bytes` + 1 bytes of gzip or zstd.
+
+    Arrow's stream goes on after the first gzip member or zstd frame (both formats are lists of them) and tells a stream that
+    stops early from one that ends, which neither `zlib` nor `zstandard` does by itself.
+    """
+    if not raw:
+        raise WireError(f"the body is empty, which is not {codec}")
+    with pa.CompressedInputStream(pa.BufferReader(raw), codec) as stream:
+        return bytes(stream.read_buffer(max_bytes + 1))
+
+
+def _deflated(raw: bytes, max_bytes: int) -> bytes:
+    """Up to `max_bytes` + 1 bytes of deflate."""
+    # clients disagree whether `deflate` has the zlib header that RFC 9110 asks for
+    has_header = len(raw) > 1 and raw[0] & 15 == zlib.DEFLATED and int.from_bytes(raw[:2], "big") % 31 == 0
+    stream = zlib.decompressobj(zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS)
+    body = stream.decompress(raw, max_bytes + 1)
+    if len(body) <= max_bytes and not stream.eof:
+        raise WireError("the deflate body stops before its end")
+    if stream.unused_data:
+        raise WireError("the deflate body goes on after its end")
     return body

@@ -3,62 +3,95 @@
 Takes   OTLP trace requests in protobuf or JSON, errors, deploys and request metrics in JSON; gzip, deflate or zstd.
 Gives   200 once the data is durable and visible to the next query, with the bodies of the reference (docs/ingest.md).
 Refuses bad bodies with 400 (nothing of them is stored), too large ones with 413, and with 503 what cannot be taken now.
+        Metrics and logs get 404: Tracelake has no place for them, and an answer 200 would be a lie.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
 from litestar import Request, Response, post
 
-from lake.errors import WireError
+from lake.errors import TooLarge, WireError
 from lake.wire import reports
 from lake.wire.reports import Reports
 from lake.wire.responses import json_response, protobuf_response
 from lake.wire.traces import TraceBody
 
 from .auth import authorized
-from .bodies import inflated_body
-from .problems import PROTOBUF, UnsupportedMediaType, is_protobuf
+from .problems import PROTOBUF, InvalidTraces, NotFound, UnsupportedMediaType, content_type, is_protobuf
+from .reference import INGEST_ERRORS, described
 from .state import Server
-from .tenants import Rows, Traces
+from .tenants import Rows, Tenant, Traces
 
+_JSON = "application/json"
 _MAX_KEY_LENGTH = 256
 
 
-@post(["/ingest/v1/traces", "/v1/traces"], status_code=200, summary="Ingest OTLP traces")
+@post(
+    ["/ingest/v1/traces", "/v1/traces"],
+    status_code=200,
+    summary="Ingest OTLP traces",
+    operation_class=described(
+        "All stored, durably; `partialSuccess` names spans that could not be",
+        INGEST_ERRORS,
+        body={PROTOBUF: "ExportTraceServiceRequest", _JSON: "ExportTraceServiceRequest as OTLP/JSON"},
+        answers=(PROTOBUF, _JSON),
+    ),
+)
 async def ingest_traces(request: Request[Any, Any, Any], server: Server) -> Response[Any]:
     """Store an ExportTraceServiceRequest; spans that cannot be are refused alone (partialSuccess)."""
-    principal = authorized(request, server, "ingest")
-    tenant = server.tenants.of(principal.project, principal.environment)
-    async with inflated_body(request, server.inflight, server.settings.lake.body_max_bytes) as body:
-        protobuf = _is_protobuf(request, body)
+    protobuf = is_protobuf(request)
+    async with _received(request, server, takes_protobuf=True) as (tenant, body):
         traces = Traces(TraceBody(body, "protobuf" if protobuf else "json"), _idempotency_key(request))
         outcome = await tenant.store_traces(traces)
-    if outcome.error is not None:
+    if isinstance(outcome.error, TooLarge):
         raise outcome.error
+    if outcome.error is not None:
+        raise InvalidTraces(str(outcome.error)) from outcome.error
     if server.settings.ingest_success_status != 200:
-        return Response(None, status_code=server.settings.ingest_success_status)
+        return _accepted(server)
     if protobuf:
         return Response(protobuf_response(outcome.refused), media_type=PROTOBUF)
     return Response(json_response(outcome.refused))
 
 
-def _is_protobuf(request: Request[Any, Any, Any], body: bytes) -> bool:
-    """Whether a trace request is protobuf (else JSON).
+@post(["/ingest/v1/metrics", "/ingest/v1/logs", "/v1/metrics", "/v1/logs"], include_in_schema=False)
+async def ingest_other_signals(request: Request[Any, Any, Any]) -> None:
+    """Say plainly that only traces are stored."""
+    variable = f"OTEL_{request.url.path.rpartition('/')[2].upper()}_EXPORTER"
+    raise NotFound(f"Tracelake stores traces only: set {variable}=none where the application starts")
+
+
+@asynccontextmanager
+async def _received(
+    request: Request[Any, Any, Any], server: Server, *, takes_protobuf: bool = False
+) -> AsyncIterator[tuple[Tenant, bytes]]:
+    """The lake that a request writes to and its body, which counts as in flight while the context is open.
 
     Raises:
-        UnsupportedMediaType: it is declared as something else.
+        LakeError: the key, the type or the body is not right; checked in this order, and no body is read in vain.
     """
-    if is_protobuf(request):
-        return True
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "application/json" or (not kind and body.lstrip()[:1] == b"{"):
-        return False
-    raise UnsupportedMediaType(f"Content-Type {kind!r} is not known here: use application/x-protobuf or application/json")
+    principal = await authorized(request, server, "ingest")
+    kind = content_type(request)
+    if kind not in ("", _JSON) and not (takes_protobuf and is_protobuf(request)):
+        raise _unsupported(kind, takes_protobuf=takes_protobuf)
+    tenant = await server.tenants.of(principal)
+    async with server.bodies.inflated(request) as body:
+        if not kind and body.lstrip()[:1] != b"{":
+            raise _unsupported(kind, takes_protobuf=takes_protobuf)
+        yield tenant, body
+
+
+def _unsupported(kind: str, *, takes_protobuf: bool) -> UnsupportedMediaType:
+    known = f"{PROTOBUF} or {_JSON}" if takes_protobuf else _JSON
+    return UnsupportedMediaType(f"Content-Type {kind!r} is not known here: use {known}")
 
 
 def _idempotency_key(request: Request[Any, Any, Any]) -> str | None:
@@ -68,43 +101,73 @@ def _idempotency_key(request: Request[Any, Any, Any]) -> str | None:
     return key
 
 
-@post("/ingest/errors", status_code=200, summary="Report one error")
+@post(
+    "/ingest/errors",
+    status_code=200,
+    summary="Report one error",
+    operation_class=described(
+        '`{"id", "fingerprint"}`', INGEST_ERRORS, body={_JSON: "exception_class or error_type, message; see docs/ingest.md"}
+    ),
+)
 async def ingest_error(request: Request[Any, Any, Any], server: Server) -> Response[Any]:
     """Store one error; answers its id and fingerprint."""
     stored = await _store(request, server, "errors", reports.decode_error)
-    row = stored.table.slice(0, 1).to_pylist()[0]
+    [row] = stored.table.select(["id", "fingerprint"]).to_pylist()
     return _answer(server, {"id": row["id"], "fingerprint": row["fingerprint"]})
 
 
-@post("/ingest/errors/batch", status_code=200, summary="Report several errors")
+@post(
+    "/ingest/errors/batch",
+    status_code=200,
+    summary="Report several errors",
+    operation_class=described(
+        '`{"accepted", "errors": [{"index", "error"}]}`', INGEST_ERRORS, body={_JSON: '`{"errors": [...]}`'}
+    ),
+)
 async def ingest_errors(request: Request[Any, Any, Any], server: Server) -> Response[Any]:
     """Store the sound errors of a batch and list the others."""
     return _answer(server, _batch(await _store(request, server, "errors", reports.decode_errors)))
 
 
-@post("/ingest/deploys", status_code=200, summary="Record a deploy")
+@post(
+    "/ingest/deploys",
+    status_code=200,
+    summary="Record a deploy",
+    operation_class=described(
+        '`{"id", "version", "deployed_at"}`', INGEST_ERRORS, body={_JSON: "version or git_sha; see docs/ingest.md"}
+    ),
+)
 async def ingest_deploy(request: Request[Any, Any, Any], server: Server) -> Response[Any]:
     """Store one deploy."""
     stored = await _store(request, server, "deploys", reports.decode_deploy)
-    row = stored.table.slice(0, 1).to_pylist()[0]
+    [row] = stored.table.select(["id", "version", "deployed_at"]).to_pylist()
     return _answer(
         server, {"id": row["id"], "version": row["version"], "deployed_at": f"{row['deployed_at']:%Y-%m-%dT%H:%M:%SZ}"}
     )
 
 
-@post("/ingest/requests", status_code=200, summary="Report HTTP request metrics")
+@post(
+    "/ingest/requests",
+    status_code=200,
+    summary="Report HTTP request metrics",
+    operation_class=described(
+        '`{"accepted", "errors": [{"index", "error"}]}`',
+        INGEST_ERRORS,
+        body={_JSON: '`{"metadata": {...}, "requests": [...]}`'},
+    ),
+)
 async def ingest_requests(request: Request[Any, Any, Any], server: Server) -> Response[Any]:
     """Store the sound requests of a batch and list the others."""
     return _answer(server, _batch(await _store(request, server, "requests", reports.decode_requests)))
 
 
-async def _store(request: Request[Any, Any, Any], server: Server, stream: str, decode: Any) -> Reports:  # noqa: ANN401
+async def _store(request: Request[Any, Any, Any], server: Server, stream: str, decode: Callable[..., Reports]) -> Reports:
     """Decode a JSON body and store its rows; what is stored is returned."""
-    principal = authorized(request, server, "ingest")
-    tenant = server.tenants.of(principal.project, principal.environment)
-    async with inflated_body(request, server.inflight, server.settings.lake.body_max_bytes) as body:
+    async with _received(request, server) as (tenant, body):
         key = _idempotency_key(request)
-        decoded: Reports = decode(body, ingested_at_us=time.time_ns() // 1000, idempotency_key=key)
+        decoded = await server.tenants.work(
+            partial(decode, body, ingested_at_us=time.time_ns() // 1000, idempotency_key=key)
+        )
         if decoded.table.num_rows:
             hash_ = sha256(key.encode() if key else secrets.token_bytes(16)).hexdigest()
             await tenant.store_rows(stream, Rows(decoded.table, hash_))
@@ -117,8 +180,12 @@ def _batch(stored: Reports) -> dict[str, Any]:
 
 
 def _answer(server: Server, content: dict[str, Any]) -> Response[Any]:
-    status = server.settings.ingest_success_status
-    return Response(content if status == 200 else None, status_code=status)
+    return Response(content) if server.settings.ingest_success_status == 200 else _accepted(server)
 
 
-ROUTES = [ingest_traces, ingest_error, ingest_errors, ingest_deploy, ingest_requests]
+def _accepted(server: Server) -> Response[Any]:
+    """The answer without a body that the second generation of the reference has."""
+    return Response(None, status_code=server.settings.ingest_success_status)
+
+
+ROUTES = [ingest_traces, ingest_other_signals, ingest_error, ingest_errors, ingest_deploy, ingest_requests]

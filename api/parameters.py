@@ -16,9 +16,10 @@ from litestar import Request
 
 from lake.errors import InvalidParameter
 
-_PLUS_AS_SPACE = re.compile(r"(?<=[0-9]) (?=[0-9]{2}:?[0-9]{2}$)")
-_ISO_BEGIN = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_TRACE_ID = re.compile(r"^[0-9a-fA-F]{32}$")
+_PLUS_AS_SPACE = re.compile(r"([T ][0-9:.]+) (?=[0-9]{2}:?[0-9]{2}$)")
+"""The + of an offset, which a query string turns into a space, behind a time of day."""
+_ISO_BEGIN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
 
 
 class Parameters:
@@ -62,11 +63,10 @@ def parse_time(name: str, text: str) -> dt.datetime:
     Raises:
         InvalidParameter: it is none.
     """
-    iso = _PLUS_AS_SPACE.sub("+", text.strip())  # a + in a query string arrives as a space
     try:
-        if not _ISO_BEGIN.match(iso):
+        if not _ISO_BEGIN.match(text):  # `fromisoformat` takes weeks and dates without dashes too
             raise ValueError(text)
-        time = dt.datetime.fromisoformat(iso)
+        time = dt.datetime.fromisoformat(_PLUS_AS_SPACE.sub(r"\1+", text))
         return (time if time.tzinfo else time.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
     except (ValueError, OverflowError):
         raise InvalidParameter(name, f"Parameter '{name}' must be a valid ISO 8601 timestamp") from None
@@ -78,6 +78,6 @@ def parse_trace_id(text: str) -> str:
     Raises:
         InvalidParameter: it is none.
     """
-    if not _TRACE_ID.match(text) or set(text) == {"0"}:
+    if not _TRACE_ID.fullmatch(text) or set(text) == {"0"}:
         raise InvalidParameter("trace_id", "Parameter 'trace_id' must be 32 hexadecimal digits, not all zero")
     return text.lower()

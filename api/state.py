@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lake.control import Control
 
-from .bodies import Inflight
+from .bodies import Bodies
 from .settings import ServerSettings
 from .tenants import Tenants
 
@@ -18,6 +18,6 @@ class Server:
     settings: ServerSettings
     control: Control
     tenants: Tenants
-    inflight: Inflight
+    bodies: Bodies
     cursor_secret: bytes
     """Signs cursors; the same in every worker and after a restart."""

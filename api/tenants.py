@@ -11,18 +11,21 @@ import asyncio
 import datetime as dt
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 import pyarrow as pa
+import structlog
 
 import lake
-from lake.errors import Overloaded
-from lake.folder import LakeFolder, create_folder
+from lake.control import Principal
+from lake.errors import LakeError, Overloaded
+from lake.folder import FILE_NAME, LakeFolder, create_folder
 from lake.landing import LandingWriter, Request
 from lake.schema import LANDINGS
 from lake.snapshot import Snapshot
@@ -33,6 +36,14 @@ from .settings import ServerSettings
 
 BACKLOG_CHECK_S = 1.0
 """Seconds between looks at how much waits for compaction."""
+
+_INGEST_THREADS = 8
+_QUERY_THREADS = 4
+"""Threads for queries: a pool of their own, so that slow ones leave ingest and its answers alone."""
+
+log = structlog.get_logger()
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +68,7 @@ class Tenant:
     def __init__(self, folder: Path, settings: ServerSettings, executor: ThreadPoolExecutor) -> None:
         self._settings = settings
         self._folder: LakeFolder = create_folder(folder)
+        self._version = _version(folder)
         self.lake = lake.open(folder, settings.lake)
         self._writers = {stream: LandingWriter(folder, stream, now=dt.datetime.now(dt.UTC)) for stream in LANDINGS}
         self.spans: GroupCommit[Traces, Outcome] = GroupCommit(self._store_traces, executor)
@@ -66,6 +78,11 @@ class Tenant:
             if stream != "spans"
         }
         self._backlog = Backlog(folder, settings)
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the folder is another lake by now: a column was promoted, or its project was deleted."""
+        return _version(self._folder.path) != self._version
 
     async def store_traces(self, item: Traces) -> Outcome:
         """Store an OTLP request; returns when it is durable."""
@@ -107,6 +124,15 @@ class Tenant:
         return [None] * len(items)
 
 
+def _version(folder: Path) -> tuple[int, int] | None:
+    """What changes whenever `lake.json` is written, None if there is none."""
+    try:
+        found = (folder / FILE_NAME).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
 def _hash(item: Traces) -> str:
     """What a retry of the request has in common with it."""
     if item.idempotency_key is not None:
@@ -137,10 +163,14 @@ class Backlog:
             raise Overloaded(self._problem, retry_after_s=2)
 
     def _look(self, lake: lake.Lake) -> str | None:
-        free = shutil.disk_usage(self._folder).free
-        if free < self._limits.disk_free_min_bytes:
-            return f"only {free} bytes are free on the data disk: free space or shorten retention"
-        return overload(lake.snapshot(), self._limits.landing_max_files, self._limits.landing_max_bytes)
+        try:
+            free = shutil.disk_usage(self._folder).free
+            if free < self._limits.disk_free_min_bytes:
+                return f"only {free} bytes are free on the data disk: free space or shorten retention"
+            return overload(lake.snapshot(), self._limits.landing_max_files, self._limits.landing_max_bytes)
+        except (LakeError, OSError) as error:
+            log.error("lake cannot be read", lake=str(self._folder), exc_info=error)
+            return "the lake cannot be read, so nobody knows how much waits in it; `tracelake doctor` says what is wrong"
 
 
 def overload(snapshot: Snapshot, max_files: int, max_bytes: int) -> str | None:
@@ -148,10 +178,17 @@ def overload(snapshot: Snapshot, max_files: int, max_bytes: int) -> str | None:
     waiting = {file.path for table in snapshot.tables.values() for file in table.tail}
     if len(waiting) > max_files:
         return f"{len(waiting)} landing files wait for compaction, the limit is {max_files}: is the scheduler running?"
-    size = sum(path.stat().st_size for path in waiting if path.exists())
+    size = sum(_size_bytes(path) for path in waiting)
     if size > max_bytes:
         return f"{size} bytes of landing files wait for compaction, the limit is {max_bytes}: is the scheduler running?"
     return None
+
+
+def _size_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # absorbed and deleted since the snapshot was taken
+        return 0
 
 
 class Tenants:
@@ -159,19 +196,42 @@ class Tenants:
 
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
-        self.executor = ThreadPoolExecutor(max_workers=8, thread_name_prefix="tracelake")
+        self.ingest_pool = ThreadPoolExecutor(_INGEST_THREADS, thread_name_prefix="ingest")
+        self._query_pool = ThreadPoolExecutor(_QUERY_THREADS, thread_name_prefix="query")
         self._open: dict[tuple[str, str], Tenant] = {}
+        self._outdated: list[Tenant] = []
+        """Replaced ones: requests that began with them end with them."""
+        self._opening = asyncio.Lock()
 
-    def of(self, project: str, environment: str) -> Tenant:
-        """The lake of a project: `live` or `sandbox`."""
-        place = (project, environment)
-        if place not in self._open:
-            self._open[place] = Tenant(self._settings.data / project / environment, self._settings, self.executor)
-        return self._open[place]
+    async def of(self, principal: Principal) -> Tenant:
+        """The lake of a principal's project, live or sandbox; made if there is none yet."""
+        place = (principal.project, principal.environment)
+        tenant = self._open.get(place)
+        if tenant is not None and not tenant.is_outdated:
+            return tenant
+        async with self._opening:
+            tenant = self._open.get(place)
+            if tenant is not None and tenant.is_outdated:
+                self._outdated.append(self._open.pop(place))
+            if place not in self._open:
+                self._open[place] = await asyncio.to_thread(self._opened, *place)
+            return self._open[place]
+
+    def _opened(self, project: str, environment: str) -> Tenant:
+        return Tenant(self._settings.data / project / environment, self._settings, self.ingest_pool)
+
+    async def work(self, task: Callable[[], Answer]) -> Answer:
+        """Run a piece of ingest in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self.ingest_pool, task)
+
+    async def ask(self, question: Callable[[], Answer]) -> Answer:
+        """Run a query in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._query_pool, question)
 
     async def close(self) -> None:
         """Store what has come and let everything go."""
-        for tenant in self._open.values():
+        for tenant in (*self._open.values(), *self._outdated):
             await tenant.drain()
             tenant.close()
-        self.executor.shutdown()
+        self.ingest_pool.shutdown()
+        self._query_pool.shutdown()

@@ -7,15 +7,16 @@ Refuses parameters outside their limits (400), unknown traces (404).
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
 import orjson
-from litestar import Request, Response, get
+from litestar import Request, Response, route
+from litestar.openapi.spec import OpenAPIType, Schema
 
 import lake
 from lake.errors import InvalidParameter, SnapshotInvalid
@@ -25,6 +26,7 @@ from . import cursors
 from .auth import authorized
 from .parameters import Parameters, parse_time, parse_trace_id
 from .problems import PROTOBUF, InvalidCursor, NotFound
+from .reference import QUERY_ERRORS, described, query
 from .state import Server
 
 _DEFAULT_LIMIT, _MAX_LIMIT = 50, 200
@@ -32,6 +34,24 @@ _DEFAULT_WINDOW = dt.timedelta(hours=1)
 _MAX_DURATION_MS = 10**12
 _STATUSES = ("ok", "error", "unset")
 _ERROR_REACH = dt.timedelta(seconds=5)
+_EARLIEST, _LATEST = dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.datetime(2262, 4, 11, tzinfo=dt.UTC)
+"""No span starts outside of this; a window that reaches further (0001-01-01 is Go's zero time) is cut."""
+
+
+_JSON = "application/json"
+_LIST_PARAMETERS = (
+    query("service", "only traces with a span of this service"),
+    query("start_time", "ISO 8601; without it an hour before end_time"),
+    query("end_time", "ISO 8601, not included; without it now"),
+    query("min_duration_ms", "whole number", Schema(type=OpenAPIType.INTEGER, minimum=0)),
+    query("status", "ok, error or unset", Schema(type=OpenAPIType.STRING, enum=list(_STATUSES))),
+    query(
+        "limit",
+        f"1 to {_MAX_LIMIT}, without it {_DEFAULT_LIMIT}",
+        Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=_MAX_LIMIT, default=_DEFAULT_LIMIT),
+    ),
+    query("cursor", "next_cursor of the page before; with the same filters"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +75,22 @@ class Page:
         return sha256(repr((self.service, self.min_duration_ms, self.status)).encode()).hexdigest()[:16]
 
 
-@get("/v1/traces", summary="List traces")
+@route(
+    "/v1/traces",
+    http_method=["GET", "HEAD"],
+    status_code=200,
+    summary="List traces",
+    operation_class=described(
+        "`{data, has_more, next_cursor, start_time, end_time}`", QUERY_ERRORS, parameters=_LIST_PARAMETERS
+    ),
+)
 async def list_traces(request: Request[Any, Any, Any], server: Server) -> Response[Any]:
     """Traces that started in a window, newest first."""
-    principal = authorized(request, server, "read")
-    tenant = server.tenants.of(principal.project, principal.environment)
+    principal = await authorized(request, server, "read")
+    tenant = await server.tenants.of(principal)
     scope = f"traces\0{principal.project}\0{principal.environment}"
     page = read_page(Parameters(request), server.cursor_secret, scope, now=dt.datetime.now(dt.UTC))
-    snapshot, rows = await asyncio.to_thread(_rows, tenant.lake, page)
+    snapshot, rows = await server.tenants.ask(partial(_rows, tenant.lake, page))
     shown, has_more = rows[: page.limit], len(rows) > page.limit
     content = {
         "data": [summary(row) for row in shown],
@@ -94,7 +122,8 @@ def read_page(parameters: Parameters, secret: bytes, scope: str, *, now: dt.date
         parse_time("cursor", content["since"]), parse_time("cursor", content["until"]), service, min_duration_ms, status,
         limit, content["snapshot"], (content["start_ns"], content["trace_id"]),
     )  # fmt: skip
-    if page.filters != content["filters"]:
+    start, end = parameters.time("start_time"), parameters.time("end_time")
+    if page.filters != content["filters"] or start not in (None, page.since) or end not in (None, page.until):
         raise InvalidCursor("cursor", "'cursor' continues a list with other filters: repeat them or start again")
     return page
 
@@ -102,10 +131,10 @@ def read_page(parameters: Parameters, secret: bytes, scope: str, *, now: dt.date
 def read_window(parameters: Parameters, *, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
     """Start and end of the window: the last hour, or the hour before an end that is given alone."""
     until = parameters.time("end_time") or now
-    since = parameters.time("start_time") or until - _DEFAULT_WINDOW
+    since = parameters.time("start_time") or max(until, _EARLIEST + _DEFAULT_WINDOW) - _DEFAULT_WINDOW
     if since >= until:
         raise InvalidParameter("start_time", "Parameter 'start_time' must lie before 'end_time'")
-    return since, until
+    return min(max(since, _EARLIEST), _LATEST), min(max(until, _EARLIEST), _LATEST)
 
 
 def _rows(lake: lake.Lake, page: Page) -> tuple[str, list[dict[str, Any]]]:
@@ -165,17 +194,28 @@ def summary(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-@get("/v1/traces/{trace_id:str}", summary="One trace")
+@route(
+    "/v1/traces/{trace_id:str}",
+    http_method=["GET", "HEAD"],
+    status_code=200,
+    summary="One trace",
+    operation_class=described(
+        "The trace",
+        (*QUERY_ERRORS, 404),
+        parameters=[query("format", "json, or otlp for OTLP/JSON")],
+        answers=(_JSON, PROTOBUF),
+    ),
+)
 async def get_trace(request: Request[Any, Any, Any], server: Server, trace_id: str) -> Response[Any]:
     """One trace with its spans, errors and deploy; its exact OTLP with `?format=otlp` or Accept: application/x-protobuf."""
-    principal = authorized(request, server, "read")
-    tenant = server.tenants.of(principal.project, principal.environment)
+    principal = await authorized(request, server, "read")
+    tenant = await server.tenants.of(principal)
     wanted = parse_trace_id(trace_id)
     parameters = Parameters(request)
-    wants_protobuf = PROTOBUF in request.headers.get("accept", "")
+    wants_protobuf = PROTOBUF in request.headers.get("accept", "").lower()
     if parameters.choice("format", ("json", "otlp")) == "otlp" or wants_protobuf:
-        return await asyncio.to_thread(_exported, tenant.lake, wanted, as_json=not wants_protobuf)
-    return await asyncio.to_thread(_shown, tenant.lake, wanted)
+        return await server.tenants.ask(partial(_exported, tenant.lake, wanted, as_json=not wants_protobuf))
+    return await server.tenants.ask(partial(_shown, tenant.lake, wanted))
 
 
 def _exported(lake: lake.Lake, trace_id: str, *, as_json: bool) -> Response[Any]:
@@ -186,7 +226,7 @@ def _exported(lake: lake.Lake, trace_id: str, *, as_json: bool) -> Response[Any]
     export = otlp.export_json if as_json else otlp.export_protobuf
     return Response(
         export(rows, lake.folder.promoted),
-        media_type="application/json" if as_json else PROTOBUF,
+        media_type=_JSON if as_json else PROTOBUF,
         headers={"X-Lake-Snapshot": at.snapshot().token},
     )
 
@@ -204,7 +244,7 @@ def _shown(lake: lake.Lake, trace_id: str) -> Response[Any]:
         "deploy": _deploy(at, row),
         "spans": orjson.Fragment(trace.spans),
     }
-    return Response(orjson.dumps(content), media_type="application/json", headers={"X-Lake-Snapshot": at.snapshot().token})
+    return Response(orjson.dumps(content), media_type=_JSON, headers={"X-Lake-Snapshot": at.snapshot().token})
 
 
 def _errors(lake: lake.Lake, row: Mapping[str, Any], trace_id: str) -> list[dict[str, Any]]:

@@ -3,14 +3,19 @@
 Takes   a DuckDB relation.
 Gives   `.pl()`, `.arrow()`, `.df()`, or the Arrow PyCapsule protocol, so that Polars, pandas, Altair and others take a
         `Result` as it is. `repr` shows 20 rows and reads no more than those.
+Refuses what DuckDB refuses: `QueryError` with its message, `Overloaded` where its memory is not enough.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
+
+from .errors import Overloaded, QueryError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,16 +41,19 @@ class Result:
 
     def arrow(self) -> pa.Table:
         """All rows as a pyarrow Table."""
-        return self._relation.to_arrow_table()
+        with refusals():
+            return self._relation.to_arrow_table()
 
     def pl(self) -> pl.DataFrame:
         """All rows as a Polars frame."""
-        frame: pl.DataFrame = self._relation.pl()
+        with refusals():
+            frame: pl.DataFrame = self._relation.pl()
         return frame
 
     def df(self) -> pd.DataFrame:
         """All rows as a pandas frame; needs pandas (`pip install pandas`)."""
-        return self._relation.df()
+        with refusals():
+            return self._relation.df()
 
     def rows(self) -> list[dict[str, Any]]:
         """All rows as dictionaries."""
@@ -56,4 +64,18 @@ class Result:
         return self._relation.__arrow_c_stream__(requested_schema)
 
     def __repr__(self) -> str:
-        return str(self._relation.limit(_SHOWN_ROWS))
+        with refusals():
+            return str(self._relation.limit(_SHOWN_ROWS))
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Errors of DuckDB as errors of Tracelake: a query is checked when it is made, and its values when it runs."""
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:  # other queries share the memory, so a moment later it may be enough
+        raise Overloaded(
+            f"the query needs more memory than there is: ask for a shorter time or less of it ({error})"
+        ) from error
+    except duckdb.Error as error:
+        raise QueryError(str(error)) from error

@@ -29,7 +29,7 @@ from .errors import QueryError
 from .exceptions import exceptions_of
 from .folder import LakeFolder, open_folder
 from .landing import LandingFile, read_rows
-from .result import Result
+from .result import Result, refusals
 from .schema import EXCEPTIONS, tables_of
 from .settings import LakeSettings
 from .snapshot import Snapshot, SnapshotReader, TableSnapshot
@@ -214,14 +214,12 @@ class Lake:
     def _ask(self, query: str, params: Any, views: Sequence[_View], *sources: _Source) -> Result:  # noqa: ANN401
         cursor = self._shared.duckdb.cursor()
         held = [relation for source in (*sources, *(v.source for v in views)) for relation in source.relations.items()]
-        try:
+        with refusals():
             for name, table in held:
                 cursor.register(name, table)
             for view in views:
                 cursor.execute(f"CREATE TEMP VIEW {view.name} AS {view.text}")
             relation = cursor.sql(query, params=params)
-        except duckdb.Error as error:
-            raise QueryError(str(error)) from error
         if relation is None:
             raise QueryError("only a SELECT gives rows; a lake is changed by ingest and retention alone")
         return Result(relation, cursor, held)

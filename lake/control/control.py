@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import URL, Connection, Row, delete, insert, or_, select, update
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from ..disk import Disk, make_folders_durably
 from ..errors import ControlError, Overloaded
@@ -98,17 +98,21 @@ class Control:
         key_id = id_of(key)
         if key_id is None:
             return None
+        if known := self.remembered(key):
+            return known
         digest = hash_of(key)
         moment_s = self._monotonic_s()
-        known = self._trusted.get(digest)
-        if known and moment_s - known[0] < TRUST_S:
-            return known[1]
         principal = self._look_up(key_id, digest)
         if principal is None:
             self._trusted.pop(digest, None)
         else:
             self._trusted[digest] = (moment_s, principal)
         return principal
+
+    def remembered(self, key: str) -> Principal | None:
+        """What `authenticate` said within the last `TRUST_S`, None if it has to be asked; never waits for the database."""
+        known = self._trusted.get(hash_of(key))
+        return known[1] if known and self._monotonic_s() - known[0] < TRUST_S else None
 
     def create_project(self, name: str) -> Project:
         """
@@ -233,7 +237,7 @@ class Control:
         try:
             with self._engine.connect() as connection:
                 rows = connection.execute(candidates).all()
-        except OperationalError as error:
+        except DBAPIError as error:
             raise Overloaded(f"the control database cannot be read: {error.orig}") from error
         found = [row for row in rows if hmac.compare_digest(row.hash, digest)]
         if not found or found[0].revoked_at_us is not None:
@@ -250,7 +254,7 @@ class Control:
         try:
             with writing(self._engine) as connection, connection.begin():
                 connection.execute(update(keys).where(keys.c.id == row.id).values(last_used_at_us=now_us))
-        except OperationalError as error:
+        except DBAPIError as error:
             logger.warning("use of a key not noted key_id=%s error=%s", row.id, error.orig)
 
     def _require_project(self, connection: Connection, name: str) -> None:
