@@ -138,6 +138,8 @@ def repeats_in(rows: pa.Table, files: Iterable[LandingFile]) -> Repeats:
 def decided_repeats(log: DeltaLog, files: Sequence[LandingFile]) -> Repeats:
     """The repeats in files that the table decided on earlier."""
     actions = log.actions()
+    if not actions.num_rows:
+        return {}
     names = pa.array(sorted({file.writer for file in files}))
     lowest, highest = min(file.sequence for file in files), max(file.sequence for file in files)
     overlap = pc.and_(

@@ -14,35 +14,27 @@ in between.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from . import landing
 from .batches import Repeats, SeenRequests, batch_rows, decided_repeats, repeats_in
 from .disk import Disk
-from .exceptions import exceptions_of
-from .folder import LakeFolder
+from .errors import LakeCorrupt
+from .folder import LakeFolder, open_folder
 from .landing import LandingFile
 from .lease import Lease
-from .schema import BATCHES, EXCEPTIONS, LANDINGS, OVERFLOW_HOUR, Table, tables_of
-from .tables import FILE_MAX_ROWS, DeltaLog, Partition
+from .partitioning import chunks, exceptions_by_hour, hours_of, partitioned
+from .schema import BATCHES, EXCEPTIONS, LANDINGS, tables_of
+from .tables import DeltaLog
 
 ROUND_MAX_ROWS = 100_000
 """Rows taken in one round: what bounds the memory of compaction."""
-
-OVERFLOW_HOURS = 1000
-"""A request whose rows lie in more hours than this goes to the overflow partition, not to a file for each hour."""
-
-_HOUR_US = 3_600_000_000
-_OVERFLOW = np.int64(-(2**62))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +67,19 @@ class Compactor:
             clock: seconds since the Unix epoch.
             step: called with the name of each step before it is taken; tests stop the process there.
         """
-        self.lake = lake
+        self._follow(lake)
         self.lease = lease or Lease(lake.path)
         self.clock = clock
         self._disk = disk or Disk()
         self.step = step
-        self._logs: dict[str, DeltaLog] = {}
         self._seen = SeenRequests()
+        self._damage: LakeCorrupt | None = None
 
-    @cached_property
-    def tables(self) -> dict[str, Table]:
-        return tables_of(self.lake.promoted)
+    def _follow(self, lake: LakeFolder) -> None:
+        """Write tables with the columns of this lake from now on."""
+        self.lake = lake
+        self.tables = tables_of(lake.promoted)
+        self._logs: dict[str, DeltaLog] = {}
 
     def log(self, name: str) -> DeltaLog:
         """The Delta log of a table, at its newest version."""
@@ -104,8 +98,10 @@ class Compactor:
         Raises:
             LeaseLost: another process compacts this lake.
             CommitConflict: another process committed in between; call again.
+            LakeCorrupt: a landing file is damaged. What does not lie behind it was absorbed all the same.
         """
         total = Absorbed()
+        self._damage = None
         for stream in LANDINGS:
             while self._has_landing(stream):
                 self.lease.hold(now_s=self.clock())
@@ -113,6 +109,8 @@ class Compactor:
                 if not done.files:
                     break
                 total += done
+        if self._damage:
+            raise self._damage
         return total
 
     def _has_landing(self, stream: str) -> bool:
@@ -128,12 +126,17 @@ class Compactor:
         return contiguous(landing.waiting(self.lake.path, logs[0].table.landing, lowest), lowest)
 
     def _round(self, stream: str) -> Absorbed:
-        logs = self._stream_logs(stream)
-        source = _Source(self.tables[stream].arrow_schema)
-        files = bounded(self._plan(logs), source.row_count, ROUND_MAX_ROWS)
+        source = _Source()
+        planned = self._plan(self._stream_logs(stream))
+        files = bounded(source.readable(planned), source.row_count, ROUND_MAX_ROWS)
+        self._damage = source.damage or self._damage
+        self._make_durable(files)
+        lake = open_folder(self.lake.path)
+        if lake != self.lake:  # looked at after the files were listed, so none of them has a column that is not known here
+            self._follow(lake)
         repeats: Repeats = {}
         done = Absorbed(files=len(files))
-        for log in logs:
+        for log in self._stream_logs(stream):
             pending = [file for file in files if file.sequence > log.watermark(file.writer)]
             if not pending:
                 if log.table.name == BATCHES.name and files:
@@ -144,9 +147,18 @@ class Compactor:
                 repeats = self._decide(log, files, pending, source)
                 done += Absorbed(duplicate_requests=sum(map(len, repeats.values())))
             else:
-                rows, request_of_row = source.rows(pending, repeats)
+                rows, request_of_row = source.rows(pending, repeats, self.tables[stream].arrow_schema)
                 done += self._store(log, rows, pending, request_of_row)
         return done
+
+    def _make_durable(self, files: Iterable[LandingFile]) -> None:
+        """Flush the names of landing files.
+
+        A file is seen a moment before its writer has flushed its name. If `batches` had its requests and a power loss took
+        the file, their retries would pass for repeats of rows that nobody has.
+        """
+        for block in {file.path.parent for file in files}:
+            self._disk.flush_folder(block)
 
     def _decide(
         self, log: DeltaLog, files: Sequence[LandingFile], pending: Sequence[LandingFile], source: _Source
@@ -157,72 +169,85 @@ class Compactor:
         now_s = self.clock()
         self._seen.follow(log, now_s=now_s)
         rows = batch_rows([(file, source.requests(file)) for file in pending], self._seen, now_s=now_s)
-        self._commit(log, rows, pending, None)
+        self._commit(log, rows, hours_of(rows, BATCHES.time), pending)
         self._seen.add(rows.column("request_hash").to_pylist(), now_s=now_s, version=log.version)
         return repeats | repeats_in(rows, pending)
 
     def _store(
         self, log: DeltaLog, rows: pa.Table, pending: Sequence[LandingFile], request_of_row: npt.NDArray[np.int64]
     ) -> Absorbed:
+        hours = hours_of(rows, self.tables[log.table.landing].time, request_of_row)
         if log.table.name == EXCEPTIONS.name:
-            self._commit(log, exceptions_of(rows), pending, None)
+            self._commit(log, *exceptions_by_hour(rows, hours), pending)
             return Absorbed()
-        self._commit(log, rows, pending, request_of_row)
+        self._commit(log, rows, hours, pending)
         return Absorbed(rows=rows.num_rows)
 
-    def _commit(
-        self,
-        log: DeltaLog,
-        rows: pa.Table,
-        pending: Sequence[LandingFile],
-        request_of_row: npt.NDArray[np.int64] | None,
-    ) -> None:
+    def _commit(self, log: DeltaLog, rows: pa.Table, hours: npt.NDArray[np.int64], pending: Sequence[LandingFile]) -> None:
         name = log.table.name
         self.step(f"write {name}")
-        hours = _hours(rows, log.table.time, request_of_row)
         files = [
-            log.write(partition, chunk) for partition, part in partitioned(rows, hours, log.table) for chunk in chunks(part)
+            log.write(partition, chunk)
+            for partition, part in partitioned(rows, hours, log.table)
+            for chunk in chunks(part, log.table)
         ]
+        gone = self._gone(log)
         self.step(f"commit {name}")
-        log.commit(add=files, watermarks=highest(pending))
+        log.commit(add=files, watermarks=highest(pending), forget=gone)
         self.step(f"committed {name}")
+
+    def _gone(self, log: DeltaLog) -> list[str]:
+        """Writers that the table has a watermark of and that no landing file is left of."""
+        stream = self.lake.path / "landing" / log.table.landing
+        gone = [name for name in log.checkpointed_writers() if not (stream / name).exists() and log.watermark(name)]
+        if gone:
+            self._disk.flush_folder(stream)  # or a power loss brings back files that would seem new then
+        return gone
 
 
 class _Source:
-    """The landing files of a round, each read at most once."""
+    """The landing files of a round, each read once."""
 
-    def __init__(self, schema: pa.Schema) -> None:
-        self._schema = schema
-        self._tables: dict[Path, pa.Table] = {}
-        self._requests: dict[Path, list[landing.Request]] = {}
+    def __init__(self) -> None:
+        self._read: dict[Path, tuple[pa.Table, list[landing.Request]]] = {}
+        self.damage: LakeCorrupt | None = None
+        """Why a file could not be read."""
+
+    def readable(self, files: Iterable[LandingFile]) -> Iterator[LandingFile]:
+        """The files, without a damaged one and what its writer wrote after it."""
+        stuck: set[str] = set()
+        for file in files:
+            if file.writer not in stuck:
+                try:
+                    self._read[file.path] = landing.read(file)
+                except LakeCorrupt as damage:
+                    self.damage = damage
+                    stuck.add(file.writer)
+                else:
+                    yield file
 
     def requests(self, file: LandingFile) -> list[landing.Request]:
-        if file.path not in self._requests:
-            self._requests[file.path] = landing.read_requests(file)
-        return self._requests[file.path]
+        return self._read[file.path][1]
 
     def row_count(self, file: LandingFile) -> int:
         return sum(request.row_count for request in self.requests(file))
 
-    def rows(self, files: Iterable[LandingFile], repeats: Repeats) -> tuple[pa.Table, npt.NDArray[np.int64]]:
+    def rows(
+        self, files: Iterable[LandingFile], repeats: Repeats, schema: pa.Schema
+    ) -> tuple[pa.Table, npt.NDArray[np.int64]]:
         """Rows of the files without those of repeated requests, and the number of each row's request."""
         tables, numbers, first = [], [], 0
         for file in files:
-            counts = np.array([request.row_count for request in self.requests(file)], dtype=np.int64)
-            number = np.repeat(np.arange(first, first + len(counts)), counts)
-            table = self._read(file)
+            table, requests = self._read[file.path]
+            table = landing.conform(table, schema)
+            number = np.repeat(np.arange(first, first + len(requests)), [request.row_count for request in requests])
             if file in repeats:
                 kept = ~np.isin(number, np.array(repeats[file]) + first)
                 table, number = table.filter(pa.array(kept)), number[kept]
             tables.append(table)
             numbers.append(number)
-            first += len(counts)
+            first += len(requests)
         return pa.concat_tables(tables), np.concatenate(numbers)
-
-    def _read(self, file: LandingFile) -> pa.Table:
-        if file.path not in self._tables:
-            self._tables[file.path] = landing.read_rows(file, self._schema)
-        return self._tables[file.path]
 
 
 def contiguous(files: Iterable[LandingFile], watermark: Callable[[str], int]) -> list[LandingFile]:
@@ -257,48 +282,3 @@ def highest(files: Iterable[LandingFile]) -> dict[str, int]:
     for file in files:
         found[file.writer] = max(file.sequence, found.get(file.writer, 0))
     return found
-
-
-def _hours(rows: pa.Table, time_column: str, request_of_row: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:
-    """Hours since the Unix epoch of each row, `_OVERFLOW` for the rows of a request that spans too many."""
-    hours: npt.NDArray[np.int64] = pc.cast(rows.column(time_column), pa.int64()).to_numpy() // _HOUR_US
-    distinct = np.unique(hours)
-    if len(distinct) <= OVERFLOW_HOURS:
-        return hours
-    if request_of_row is None:
-        return np.full_like(hours, _OVERFLOW)
-    pairs = np.unique(np.stack((request_of_row, hours)), axis=1)
-    spanning = np.flatnonzero(np.bincount(pairs[0]) > OVERFLOW_HOURS)
-    return np.where(np.isin(request_of_row, spanning), _OVERFLOW, hours)
-
-
-def partitioned(rows: pa.Table, hours: npt.NDArray[np.int64], table: Table) -> list[tuple[Partition, pa.Table]]:
-    """The rows of each partition, sorted as the table wants them."""
-    if not rows.num_rows:
-        return []
-    keys = pa.table({"hours": hours, **{name: rows.column(name) for name in table.sort}})
-    order = pc.sort_indices(keys, sort_keys=[("hours", "ascending"), *((name, "ascending") for name in table.sort)])
-    ordered = rows.take(order)
-    hours = np.sort(hours)
-    starts = np.flatnonzero(np.concatenate(([True], hours[1:] != hours[:-1])))
-    ends = np.append(starts[1:], len(hours))
-    return [(_partition(int(hours[a])), ordered.slice(a, b - a)) for a, b in zip(starts, ends, strict=True)]
-
-
-def _partition(hours: int) -> Partition:
-    if hours == _OVERFLOW:
-        return Partition(Partition.of_hour_number(0).day, OVERFLOW_HOUR)
-    return Partition.of_hour_number(hours)
-
-
-def chunks(rows: pa.Table) -> list[pa.Table]:
-    """Rows cut into files; rows sorted by trace id are cut between traces, so that the files' ranges are disjoint."""
-    if rows.num_rows <= FILE_MAX_ROWS:
-        return [rows]
-    edges = np.arange(FILE_MAX_ROWS, rows.num_rows, FILE_MAX_ROWS)
-    if "trace_id" in rows.column_names:
-        ids = rows.column("trace_id").combine_chunks()
-        edges = np.unique([pc.index(ids, ids[int(edge)]).as_py() for edge in edges])
-        edges = edges[edges > 0]
-    bounds = [0, *edges.tolist(), rows.num_rows]
-    return [rows.slice(a, b - a) for a, b in pairwise(bounds)]

@@ -2,10 +2,11 @@
 
 Takes   paths and bytes.
 Gives   files that are whole and survive `kill -9` and power loss once `write_durably` has returned.
-Refuses nothing; every failure is the `OSError` of the step that failed, and the target then does not exist.
+Refuses nothing; every failure is the `OSError` of the step that failed. Unless that was the last step, the target then
+        is as it was before.
 
-A file becomes visible by its rename, so nobody ever reads half of one. The order of the steps is the promise:
-write, flush to the device, rename, flush the folder (Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014).
+A file becomes visible by its name, so nobody ever reads half of one. The order of the steps is the promise: write, flush
+to the device, give it its name, flush the folder (Pillai et al., "All File Systems Are Not Created Equal", OSDI 2014).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 import sys
 from pathlib import Path
 
@@ -45,7 +47,15 @@ class Disk:
             os.close(descriptor)
 
     def rename(self, source: Path, target: Path) -> None:
+        """Move a file, in place of `target` if that is there."""
         source.rename(target)
+
+    def link(self, source: Path, target: Path) -> None:
+        """Give a file a second name. Raises `FileExistsError` if `target` is there: of two callers one wins."""
+        target.hardlink_to(source)
+
+    def unlink(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
 
     def flush_folder(self, folder: Path) -> None:
         """Return when the names in the folder are on the device."""
@@ -60,7 +70,7 @@ class Disk:
 
 
 def write_durably(disk: Disk, path: Path, data: bytes | memoryview) -> None:
-    """Create the file `path` so that it is there, whole, after any crash that follows.
+    """Create the file `path`, of a name that nobody else uses, so that it is there, whole, after any crash that follows.
 
     Raises:
         OSError: a step failed. If it was the last one the file may be there all the same, whole but perhaps not durable.
@@ -71,18 +81,67 @@ def write_durably(disk: Disk, path: Path, data: bytes | memoryview) -> None:
         disk.flush(temporary)
         disk.rename(temporary, path)
     except OSError:
-        with contextlib.suppress(OSError):  # the first failure is the one to report
-            temporary.unlink()
+        _give_up(disk, temporary)
         raise
     disk.flush_folder(path.parent)
 
 
+def replace_durably(disk: Disk, path: Path, data: bytes | memoryview) -> None:
+    """Put a new file in the place of `path`; a reader, and a crash, finds the old one or the new one.
+
+    Raises:
+        OSError: a step failed. If it was the last one the new file may be there, whole but perhaps not durable.
+    """
+    temporary = _unique(path)
+    try:
+        disk.write(temporary, data)
+        disk.flush(temporary)
+        disk.rename(temporary, path)
+    except OSError:
+        _give_up(disk, temporary)
+        raise
+    disk.flush_folder(path.parent)
+
+
+def create_durably(disk: Disk, path: Path, data: bytes | memoryview) -> None:
+    """Create the file `path` as `write_durably` does, unless somebody else was faster.
+
+    Raises:
+        FileExistsError: the file is there, and it is not this one.
+        OSError: a step failed. If it was the last one the file may be there all the same, whole but perhaps not durable.
+    """
+    temporary = _unique(path)
+    try:
+        disk.write(temporary, data)
+        disk.flush(temporary)
+        disk.link(temporary, path)
+    finally:
+        _give_up(disk, temporary)
+    disk.flush_folder(path.parent)
+
+
+def _unique(path: Path) -> Path:
+    """A temporary name beside `path` that no other process writes to."""
+    return path.with_name(f"{path.name}.{secrets.token_hex(8)}{TEMPORARY}")
+
+
+def _give_up(disk: Disk, temporary: Path) -> None:
+    with contextlib.suppress(OSError):  # the first failure is the one to report
+        disk.unlink(temporary)
+
+
 def make_folders_durably(disk: Disk, folder: Path) -> None:
-    """Create `folder` and its parents so that they are there after any crash that follows."""
+    """Create `folder` and its parents so that they are there after any crash that follows.
+
+    The name of the deepest folder that is there already is flushed too: whoever made it may have failed, or died, or be
+    just about to do so. A folder gets a child only then, so the names further up are durable.
+    """
     missing = []
     while not folder.exists():
         missing.append(folder)
         folder = folder.parent
+    with contextlib.suppress(PermissionError):  # a folder whose parent we may not read was made by somebody else
+        disk.flush_folder(folder.parent)
     for new in reversed(missing):
         disk.make_folder(new)
         disk.flush_folder(new.parent)

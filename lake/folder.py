@@ -7,17 +7,17 @@ Refuses a folder without it, or with a version this code does not know: `NotALak
 
 from __future__ import annotations
 
-import secrets
+import contextlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import orjson
 
-from .disk import Disk, make_folders_durably, write_durably
+from .disk import Disk, create_durably, make_folders_durably, replace_durably
 from .errors import NotALake
 from .schema import FORMAT_VERSION, PROMOTED, Promoted
 
-_NAME = "lake.json"
+FILE_NAME = "lake.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,38 +36,37 @@ def open_folder(path: Path) -> LakeFolder:
         NotALake: there is none, or its format is newer than this version of Tracelake.
     """
     try:
-        content = orjson.loads((path / _NAME).read_bytes())
-        version = content["format_version"]
-    except FileNotFoundError:
-        raise NotALake(f"{path} holds no lake: {_NAME} is missing; check the path or create one") from None
+        content = orjson.loads((path / FILE_NAME).read_bytes())
+        if content["format_version"] > FORMAT_VERSION:
+            raise NotALake(
+                f"{path} has lake format {content['format_version']}, this Tracelake reads up to {FORMAT_VERSION}: "
+                "install a newer Tracelake"
+            )
+        extra = tuple(Promoted(**{**p, "aliases": tuple(p["aliases"])}) for p in content["promoted"])
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotALake(f"{path} holds no lake: {FILE_NAME} is missing; check the path or create one") from None
     except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise NotALake(f"{path / _NAME} is damaged ({error}); restore it from a backup") from error
-    if version > FORMAT_VERSION:
-        raise NotALake(
-            f"{path} has lake format {version}, this Tracelake reads up to {FORMAT_VERSION}: install a newer Tracelake"
-        )
-    extra = tuple(Promoted(**{**p, "aliases": tuple(p["aliases"])}) for p in content.get("promoted", []))
+        raise NotALake(f"{path / FILE_NAME} is damaged ({error}); restore it from a backup") from error
     return LakeFolder(path, PROMOTED + extra)
 
 
 def create_folder(path: Path, *, disk: Disk | None = None) -> LakeFolder:
     """Make the folder a lake, unless it is one already."""
-    disk = disk or Disk()
-    make_folders_durably(disk, path)
-    if not (path / _NAME).exists():
-        _write(disk, path, ())
+    if not (path / FILE_NAME).exists():
+        disk = disk or Disk()
+        make_folders_durably(disk, path)
+        with contextlib.suppress(FileExistsError):  # somebody else is making the same lake
+            create_durably(disk, path / FILE_NAME, _content(()))
     return open_folder(path)
 
 
 def add_promotion(lake: LakeFolder, promoted: Promoted, *, disk: Disk | None = None) -> LakeFolder:
     """Record one more promotion; rows written from now on have its column."""
-    _write(disk or Disk(), lake.path, (*lake.promoted[len(PROMOTED) :], promoted))
+    earlier = open_folder(lake.path).promoted[len(PROMOTED) :]  # there may be more of them than when `lake` was opened
+    replace_durably(disk or Disk(), lake.path / FILE_NAME, _content((*earlier, promoted)))
     return open_folder(lake.path)
 
 
-def _write(disk: Disk, path: Path, extra: tuple[Promoted, ...]) -> None:
+def _content(extra: tuple[Promoted, ...]) -> bytes:
     content = {"format_version": FORMAT_VERSION, "promoted": [asdict(p) for p in extra]}
-    new = path / f"{_NAME}.{secrets.token_hex(8)}"
-    write_durably(disk, new, orjson.dumps(content, option=orjson.OPT_INDENT_2))
-    disk.rename(new, path / _NAME)
-    disk.flush_folder(path)
+    return orjson.dumps(content, option=orjson.OPT_INDENT_2)

@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .disk import Disk, make_folders_durably, write_durably
-from .errors import Overloaded
+from .errors import LakeCorrupt, Overloaded
 
 BLOCK = 1000
 """Files in one folder."""
@@ -63,6 +63,7 @@ class LandingWriter:
         self._disk = disk or Disk()
         self._now = now
         self._lock: int | None = None
+        self._block: Path | None = None
         self._open()
 
     def _open(self) -> None:
@@ -70,7 +71,6 @@ class LandingWriter:
         self.close()
         self.writer = f"{self._now:%Y%m%dT%H%M%S}-{secrets.token_hex(5)}"
         self._next = 1
-        self._block: Path | None = None
 
     def commit(self, rows: pa.Table, requests: Sequence[Request]) -> LandingFile:
         """Store rows; when this returns they survive any crash.
@@ -87,10 +87,13 @@ class LandingWriter:
         try:
             self._enter(path.parent)
             write_durably(self._disk, path, data)
-        except OSError as error:
+        except BaseException as error:
             # The file may be there and perhaps not durable, so its number must never be given to other rows.
             self._open()
-            raise Overloaded(f"cannot store data: {error.strerror or error}; free space or mend the disk") from error
+            if isinstance(error, OSError):
+                reason = error.strerror or error
+                raise Overloaded(f"cannot store data: {reason}; free space or mend the disk") from error
+            raise
         self._next += 1
         return LandingFile(path.parent.parent.name, self._next - 1, path)
 
@@ -107,6 +110,7 @@ class LandingWriter:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+            self._block = None
 
 
 def _parquet(rows: pa.Table, requests: Sequence[Request]) -> memoryview:
@@ -195,8 +199,28 @@ def is_alive(writer: Path) -> bool:
 
 
 def read_rows(file: LandingFile, schema: pa.Schema) -> pa.Table:
-    """All rows of a landing file, with the columns of `schema`."""
-    return conform(pq.ParquetFile(file.path, pre_buffer=False).read(use_threads=False), schema)
+    """All rows of a landing file, with the columns of `schema`.
+
+    Raises:
+        LakeCorrupt: the file is damaged.
+    """
+    return conform(read(file)[0], schema)
+
+
+def read(file: LandingFile) -> tuple[pa.Table, list[Request]]:
+    """All rows of a landing file, with the columns it has, and its requests in the order of the rows.
+
+    Raises:
+        LakeCorrupt: the file is damaged.
+    """
+    try:
+        parquet = pq.ParquetFile(file.path, pre_buffer=False, page_checksum_verification=True)
+        requests = orjson.loads(parquet.metadata.metadata[_REQUESTS.encode()])
+        return parquet.read(use_threads=False), [Request(hash_, count) for hash_, count in requests]
+    except (pa.ArrowInvalid, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk failed, which says nothing about the file
+            raise
+        raise LakeCorrupt(f"{file.path} is damaged ({error}): `tracelake doctor` says what to do") from error
 
 
 def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -206,9 +230,3 @@ def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     # Parquet readers name the inner fields of lists in their own way
     typed = [column if column.type == f.type else column.cast(f.type) for column, f in zip(columns, schema, strict=True)]
     return pa.table(typed, schema=schema)
-
-
-def read_requests(file: LandingFile) -> list[Request]:
-    """The requests of a landing file, in the order of its rows."""
-    metadata = pq.read_metadata(file.path).metadata
-    return [Request(hash_, count) for hash_, count in orjson.loads(metadata[_REQUESTS.encode()])]

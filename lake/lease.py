@@ -43,7 +43,8 @@ class Lease:
         """
         with self._exclusive() as file:
             holder, expires_at_s = self._read(file)
-            if holder not in (None, self.owner) and expires_at_s > now_s:
+            # a lease that ends later than one taken now was taken before the clock was set back: it may say anything
+            if holder not in (None, self.owner) and now_s < expires_at_s <= now_s + LEASE_S:
                 raise LeaseLost(f"{self._path.parent}: {holder} compacts this lake until {expires_at_s:.0f}")
             self._write(file, {"owner": self.owner, "expires_at_s": now_s + LEASE_S})
 

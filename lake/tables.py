@@ -4,113 +4,65 @@ Takes   sorted rows for one partition, and the watermarks they bring the table t
 Gives   one Delta version per commit; each version also says how far every landing writer is absorbed.
 Refuses a commit on a handle that is not the newest version: `CommitConflict`.
 
-delta-rs guards neither watermarks nor rewrites by itself: two stale handles can both append, and an application
-transaction may go backwards. So a commit here is a compare-and-swap: it names the next version, never retries, and
-whoever planned on an older version must plan again on a new one.
+delta-rs guards neither watermarks nor rewrites by itself: two stale handles can both append, an application transaction
+may go backwards, and two rewrites can double the rows. Nor does it flush what it writes to the log. So it only reads here,
+and a commit is a compare-and-swap: it creates the file of the next version, durable before it has its name, and whoever
+planned on an older version must plan again on a new one.
 
 This is the only module that knows deltalake.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-import json
+import contextlib
+import shutil
 import time
 import uuid
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import orjson
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, Field, Transaction
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from deltalake.schema import PrimitiveType
-from deltalake.transaction import AddAction, PostCommitHookProperties, RemoveAction
+from deltalake import DeltaTable, Schema
+from deltalake.exceptions import DeltaError, TableNotFoundError
 
-from .disk import Disk, make_folders_durably, write_durably
-from .errors import CommitConflict
+from . import commit_file
+from .commit_file import Action
+from .data_files import (
+    ABSORBED,
+    FILE_MAX_ROWS,
+    REWRITTEN,
+    ROW_GROUP_ROWS,
+    DataFile,
+    LiveFile,
+    Partition,
+    parquet,
+    statistics,
+)
+from .disk import TEMPORARY, Disk, create_durably, make_folders_durably, replace_durably, write_durably
+from .errors import CommitConflict, LakeCorrupt
 from .schema import PARTITIONS, Table
 
-ROW_GROUP_ROWS = 122_880
-FILE_MAX_ROWS = 1_000_000
+__all__ = ["FILE_MAX_ROWS", "ROW_GROUP_ROWS", "DataFile", "DeltaLog", "LiveFile", "Partition", "log_file"]
 
-_BLOOM_FALSE_POSITIVES = 0.001
-_CHECKPOINT_EVERY = 50
-_EPOCH = dt.date(1970, 1, 1)
-_ABSORBED, _REWRITTEN = "part-", "hour-"
-_PROMOTED_TYPES = {pa.string(): PrimitiveType("string"), pa.int64(): PrimitiveType("long")}
+CHECKPOINT_EVERY = 50
+"""Versions from one checkpoint to the next."""
+
+LOG_KEPT_S = 86_400
+"""Seconds that the log of a version is kept after a checkpoint made it unnecessary."""
+
+_LAST_CHECKPOINT = "_last_checkpoint"
 
 _CONFIGURATION = {
-    "delta.checkpointInterval": str(_CHECKPOINT_EVERY),
-    "delta.logRetentionDuration": "interval 1 days",
+    "delta.checkpointInterval": str(CHECKPOINT_EVERY),
+    "delta.logRetentionDuration": f"interval {LOG_KEPT_S // 3600} hours",
     "delta.deletedFileRetentionDuration": "interval 1 hours",
-    # no setTransactionRetentionDuration: it counts from a writer's last commit, and one that sends a deploy in six weeks
-    # would lose its watermark while it lives
+    # only for watermarks that have a time, and `commit_file` gives one only to those that shall go
+    "delta.setTransactionRetentionDuration": "interval 1 days",
 }
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Partition:
-    """One hour of a table."""
-
-    day: dt.date
-    hour: int
-
-    @classmethod
-    def of_hour_number(cls, hours: int) -> Partition:
-        """The partition of the hour that began `hours` hours after the Unix epoch."""
-        return cls(_EPOCH + dt.timedelta(days=hours // 24), hours % 24)
-
-    @property
-    def hour_number(self) -> int:
-        """Hours from the Unix epoch to the begin of this hour."""
-        return (self.day - _EPOCH).days * 24 + self.hour
-
-    @property
-    def values(self) -> dict[str, str | None]:
-        return {"day": self.day.isoformat(), "hour": str(self.hour)}
-
-    @property
-    def folder(self) -> str:
-        return f"day={self.day.isoformat()}/hour={self.hour}"
-
-
-@dataclass(frozen=True, slots=True)
-class DataFile:
-    """A data file that is written but in no version yet."""
-
-    path: str
-    """Relative to the table's folder."""
-    partition: Partition
-    size_bytes: int
-    row_count: int
-    statistics: str
-    """JSON as in the Delta protocol, section "Per-file Statistics"."""
-
-
-@dataclass(frozen=True, slots=True)
-class LiveFile:
-    """A data file of one version of a table."""
-
-    path: str
-    partition: Partition
-    size_bytes: int
-    row_count: int
-    written_at_s: float
-    """Seconds since the Unix epoch."""
-
-    @property
-    def is_rewritten(self) -> bool:
-        """Whether the rewrite of a closed hour made the file."""
-        return self.path.rpartition("/")[2].startswith(_REWRITTEN)
-
-    @property
-    def checksum(self) -> int:
-        """CRC-32 of the whole file, as its name says it."""
-        return int(self.path.removesuffix(".parquet").rpartition("-")[2], 16)
 
 
 class DeltaLog:
@@ -121,49 +73,56 @@ class DeltaLog:
 
         Raises:
             FileNotFoundError: the table, or that version of it, does not exist.
+            LakeCorrupt: its log is damaged.
         """
         self.table = table
         self.folder = lake_folder / table.name
+        self._log = log_file(self.folder, 0).parent
         self._disk = disk or Disk()
         self._watermarks: dict[str, int] = {}
         self._watermarks_of = -1
+        self._durable_version = -1
+        self._writers: list[str] = []
+        self._writers_of = -1
         try:
             self._delta = DeltaTable(self.folder, version=version)
-        except (TableNotFoundError, DeltaError) as error:
-            raise FileNotFoundError(f"{self.folder}: no such table or version ({error})") from error
+        except TableNotFoundError as error:
+            raise FileNotFoundError(f"{self.folder}: no such table ({error})") from error
+        except DeltaError as error:
+            if version is not None:
+                raise FileNotFoundError(f"{self.folder}: no version {version} ({error})") from error
+            raise LakeCorrupt(f"{self._log} cannot be read ({error}): restore it from a backup") from error
 
     @classmethod
     def open_or_create(cls, lake_folder: Path, table: Table, *, disk: Disk | None = None) -> DeltaLog:
-        """Open the newest version, of an empty new table if there is none."""
-        folder = lake_folder / table.name
+        """Open the newest version, of an empty new table if there is none; its schema has every column of `table`.
+
+        Raises:
+            CommitConflict: somebody else made a version while columns were added; open it again.
+            LakeCorrupt: the log of the table is damaged.
+        """
+        folder, disk = lake_folder / table.name, disk or Disk()
         if not DeltaTable.is_deltatable(str(folder)):
-            make_folders_durably(disk or Disk(), folder)
-            DeltaTable.create(
-                folder,
-                schema=_delta_schema(table),
-                mode="ignore",
-                partition_by=[c.name for c in PARTITIONS],
-                # without it only the first 32 columns have statistics when they are read back
-                configuration={**_CONFIGURATION, "delta.dataSkippingStatsColumns": ",".join(table.statistics)},
-            )
+            _create(folder, table, disk)
         log = cls(lake_folder, table, disk=disk)
         log._add_promoted_columns()
         return log
 
     def _add_promoted_columns(self) -> None:
         """Put columns that were promoted since the table was made into its schema, for readers that know Delta alone."""
-        known = {field.name for field in self._delta.schema().fields}
-        new = [field for field in _delta_schema(self.table) if field.name not in known]
-        if not new:
-            return
-        try:
-            self._delta.alter.add_columns(
-                [Field(field.name, _PROMOTED_TYPES[field.type]) for field in new],
-                commit_properties=CommitProperties(max_commit_retries=0),
+        schema = self._delta.schema()
+        known = {field.name for field in schema.fields}
+        new = [field for field in Schema.from_arrow(_delta_schema(self.table)).fields if field.name not in known]
+        if new:
+            old = self._delta.metadata()
+            metadata = commit_file.metadata(
+                table_id=str(old.id),
+                schema_json=Schema([*schema.fields, *new]).to_json(),
+                partition_columns=old.partition_columns,
+                configuration=old.configuration,
+                created_ms=old.created_time,
             )
-        except CommitFailedError as error:
-            raise CommitConflict(f"{self.table.name}: columns were added by somebody else at the same time") from error
-        self._make_durable(self.version)
+            self._publish(commit_file.change(metadata=metadata, now_ms=_now_ms()))
 
     @property
     def version(self) -> int:
@@ -171,10 +130,12 @@ class DeltaLog:
 
     def refresh(self) -> bool:
         """Move to the newest version; whether there was a newer one."""
-        if not log_file(self.folder, self.version + 1).exists():  # a refresh that finds nothing costs 5 ms
-            return False
-        self._delta.update_incremental()
-        return True
+        version = self.version
+        if log_file(self.folder, version + 1).exists():  # a refresh that finds nothing costs 5 ms
+            self._delta.update_incremental()
+        elif not log_file(self.folder, version).exists():  # cleaned up, so there are versions far beyond it
+            self._delta = DeltaTable(self.folder)
+        return self.version != version
 
     def watermark(self, writer: str) -> int:
         """The highest landing sequence of a writer that this version holds, 0 if none."""
@@ -200,57 +161,110 @@ class DeltaLog:
             )
         ]
 
+    def checkpointed_writers(self) -> list[str]:
+        """The landing writers that the newest checkpoint has a watermark of; none while there is no checkpoint."""
+        path = self._log / _LAST_CHECKPOINT
+        if not path.exists():
+            return []
+        version: int = orjson.loads(path.read_bytes())["version"]
+        if version != self._writers_of:
+            checkpoint = pq.ParquetFile(self._log / _checkpoint_name(version)).read(columns=["txn"])
+            names = checkpoint.column("txn").combine_chunks().field("appId").drop_null().to_pylist()
+            self._writers, self._writers_of = names, version
+        return self._writers
+
     def commit(
         self,
         *,
         add: Sequence[DataFile] = (),
         remove: Iterable[LiveFile] = (),
         watermarks: Mapping[str, int] | None = None,
+        forget: Iterable[str] = (),
     ) -> None:
         """Make the next version of the table out of the one this handle is at.
 
         Args:
             watermarks: writer to its highest absorbed sequence; recorded in the same commit as the rows.
+            forget: writers whose watermarks are not needed any more, because none of their files is left.
 
         Raises:
-            CommitConflict: somebody else made the next version. The handle is at that one now; plan again.
+            CommitConflict: somebody else made the next version. The handle is at the newest one now; plan again.
+            OSError: the disk failed. If the version is there all the same, the handle finds it at its next `refresh`.
         """
-        now_ms = int(time.time() * 1000)
-        actions: list[AddAction | RemoveAction] = [
-            AddAction(f.path, f.size_bytes, f.partition.values, now_ms, data_change=True, stats=f.statistics) for f in add
-        ]
-        # data_change=True also where rows only move: delta-rs lets two rewrites both win otherwise, doubling the rows
-        actions += [RemoveAction(f.path, True, now_ms, f.size_bytes, f.partition.values) for f in remove]
-        transactions = [Transaction(writer, sequence, now_ms) for writer, sequence in (watermarks or {}).items()]
-        properties = CommitProperties(max_commit_retries=0, app_transactions=transactions)
-        wanted = self.version + 1
-        try:
-            self._delta.create_write_transaction(
-                actions,
-                "append",
-                _delta_schema(self.table),
-                [c.name for c in PARTITIONS],
-                commit_properties=properties,
-                post_commithook_properties=PostCommitHookProperties(cleanup_expired_logs=wanted % _CHECKPOINT_EVERY == 0),
-            )
-        except CommitFailedError as error:
-            self._delta.update_incremental()
-            raise CommitConflict(f"{self.table.name}: version {wanted} was committed by somebody else") from error
-        self._make_durable(wanted)
-        self._delta.update_incremental()
+        now_ms = _now_ms()
+        self._publish(commit_file.change(add=add, remove=remove, watermarks=watermarks or {}, forget=forget, now_ms=now_ms))
 
-    def _make_durable(self, version: int) -> None:
-        self._disk.flush(log_file(self.folder, version))
-        self._disk.flush_folder(self.folder / "_delta_log")
+    def _publish(self, actions: Iterable[Action]) -> None:
+        """Create the file of the next version, which fails if it is there: the compare-and-swap."""
+        wanted = self.version + 1
+        path = log_file(self.folder, wanted)
+        conflict = CommitConflict(f"{self.table.name}: version {wanted} was committed by somebody else")
+        if not log_file(self.folder, self.version).exists():  # so old that its log is cleaned up, and the next one's too
+            self.refresh()
+            raise conflict
+        if self._durable_version != self.version:  # somebody else's, and perhaps only visible yet
+            self._disk.flush_folder(self._log)
+        try:
+            create_durably(self._disk, path, commit_file.commit_bytes(actions))
+        except FileExistsError:
+            self.refresh()
+            raise conflict from None
+        self._delta.update_incremental()
+        self._durable_version = wanted
+        if wanted % CHECKPOINT_EVERY == 0:
+            self._checkpoint(wanted)
+
+    def _checkpoint(self, version: int) -> None:
+        """Write a checkpoint, and clean up the log that it makes unnecessary and that no snapshot needs.
+
+        delta-rs does not flush a checkpoint, and a table cannot be opened with half of one. So it makes it in a copy of the
+        log, and from there it comes into the log durably, before anything is cleaned up.
+        """
+        with TemporaryDirectory(prefix="tracelake-") as scratch:
+            copy = Path(scratch, self._log.name)
+            copy.mkdir()
+            for path in self._since_checkpoint():
+                shutil.copy(path, copy)
+            DeltaTable(scratch, version=version).create_checkpoint()
+            for name in (_checkpoint_name(version), _LAST_CHECKPOINT):
+                replace_durably(self._disk, self._log / name, (copy / name).read_bytes())
+        self._delta.cleanup_metadata()
+        for left in self._log.glob(f"*{TEMPORARY}"):  # by a process that was killed
+            if left.stat().st_mtime < time.time() - LOG_KEPT_S:
+                left.unlink(missing_ok=True)
+
+    def _since_checkpoint(self) -> list[Path]:
+        """The files of the log that it can be read from."""
+        last = self._log / _LAST_CHECKPOINT
+        first: int = orjson.loads(last.read_bytes())["version"] if last.exists() else 0
+        numbered = [path for path in self._log.iterdir() if path.suffix in (".json", ".parquet")]
+        return [path for path in numbered if int(path.name.partition(".")[0]) >= first] + ([last] if last.exists() else [])
 
     def write(self, partition: Partition, rows: pa.Table, *, rewritten: bool = False) -> DataFile:
         """Write sorted rows of one partition to a new file, durably; it belongs to no version until committed."""
-        data = _parquet(self.table, rows)
-        name = f"{_REWRITTEN if rewritten else _ABSORBED}{uuid.uuid4().hex}-{zlib.crc32(data):08x}.parquet"
+        data = parquet(self.table, rows)
+        name = f"{REWRITTEN if rewritten else ABSORBED}{uuid.uuid4().hex}-{zlib.crc32(data):08x}.parquet"
         path = f"{partition.folder}/{name}"
         make_folders_durably(self._disk, (self.folder / path).parent)
         write_durably(self._disk, self.folder / path, data)
-        return DataFile(path, partition, len(data), rows.num_rows, _statistics(self.table, rows))
+        return DataFile(path, partition, len(data), rows.num_rows, statistics(self.table, rows))
+
+
+def _create(folder: Path, table: Table, disk: Disk) -> None:
+    """Write version 0 of a table, unless somebody else does."""
+    now_ms = _now_ms()
+    metadata = commit_file.metadata(
+        table_id=str(uuid.uuid4()),
+        schema_json=Schema.from_arrow(_delta_schema(table)).to_json(),
+        partition_columns=[c.name for c in PARTITIONS],
+        # without a list only the first 32 columns have statistics when they are read back
+        configuration={**_CONFIGURATION, "delta.dataSkippingStatsColumns": ",".join(table.statistics)},
+        created_ms=now_ms,
+    )
+    path = log_file(folder, 0)
+    make_folders_durably(disk, path.parent)
+    with contextlib.suppress(FileExistsError):
+        create_durably(disk, path, commit_file.commit_bytes(commit_file.create(metadata, now_ms=now_ms)))
 
 
 def _delta_schema(table: Table) -> pa.Schema:
@@ -263,60 +277,10 @@ def log_file(folder: Path, version: int) -> Path:
     return folder / "_delta_log" / f"{version:020}.json"
 
 
-def _parquet(table: Table, rows: pa.Table) -> memoryview:
-    groups = max(1, -(-rows.num_rows // ROW_GROUP_ROWS))
-    bloom = {
-        column: {"ndv": max(1, pc.count_distinct(rows.column(column)).as_py() // groups), "fpp": _BLOOM_FALSE_POSITIVES}
-        for column in table.bloom
-    }
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        rows.replace_schema_metadata(None),
-        sink,
-        row_group_size=ROW_GROUP_ROWS,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=[
-            leaf for field in rows.schema if field.name not in table.plain for leaf in _leaves(field.name, field.type)
-        ],
-        write_statistics=list(table.statistics),
-        bloom_filter_options=bloom or None,
-        store_schema=False,
-        write_page_checksum=True,
-    )
-    return memoryview(sink.getvalue())
+def _checkpoint_name(version: int) -> str:
+    return f"{version:020}.checkpoint.parquet"
 
 
-def _leaves(name: str, kind: pa.DataType) -> list[str]:
-    """The Parquet columns that an Arrow column becomes, as dotted paths."""
-    if pa.types.is_map(kind):
-        return [f"{name}.key_value.key", *_leaves(f"{name}.key_value.value", kind.item_type)]
-    if pa.types.is_list(kind):
-        return _leaves(f"{name}.list.element", kind.value_type)
-    if pa.types.is_struct(kind):
-        return [leaf for field in kind for leaf in _leaves(f"{name}.{field.name}", field.type)]
-    return [name]
-
-
-def _statistics(table: Table, rows: pa.Table) -> str:
-    low: dict[str, object] = {}
-    high: dict[str, object] = {}
-    nulls: dict[str, int] = {}
-    for name in table.statistics:
-        column = rows.column(name)
-        bounds = pc.min_max(column)
-        nulls[name] = column.null_count
-        if bounds["min"].is_valid:
-            low[name] = _statistic(bounds["min"].as_py(), round_up=False)
-            high[name] = _statistic(bounds["max"].as_py(), round_up=True)
-    return json.dumps({"numRecords": rows.num_rows, "minValues": low, "maxValues": high, "nullCount": nulls})
-
-
-def _statistic(value: object, *, round_up: bool) -> object:
-    """Delta keeps times in milliseconds here; rounding outwards keeps the bounds true for every reader."""
-    if isinstance(value, dt.datetime):
-        milliseconds = value.replace(microsecond=value.microsecond // 1000 * 1000)
-        if round_up and milliseconds < value:
-            milliseconds += dt.timedelta(milliseconds=1)
-        return milliseconds.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return value
+def _now_ms() -> int:
+    """Milliseconds since the Unix epoch."""
+    return int(time.time() * 1000)
