@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from . import landing
 from .compaction import contiguous
+from .errors import LakeCorrupt
 from .folder import LakeFolder, open_folder
 from .landing import LandingFile
 from .schema import LANDINGS, tables_of
@@ -104,11 +105,11 @@ def _open_logs(lake: LakeFolder) -> tuple[dict[str, DeltaLog], list[Finding]]:
     logs: dict[str, DeltaLog] = {}
     findings = []
     for name, table in tables_of(lake.promoted).items():
-        if not (lake.path / name).exists():
+        if not _has_begun(lake.path / name):
             continue
         try:
             logs[name] = DeltaLog(lake.path, table)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, LakeCorrupt) as error:
             findings.append(
                 Finding(
                     "error",
@@ -118,6 +119,11 @@ def _open_logs(lake: LakeFolder) -> tuple[dict[str, DeltaLog], list[Finding]]:
                 )
             )
     return logs, findings
+
+
+def _has_begun(folder: Path) -> bool:
+    """Whether a table has a log or data. Its folders alone are what a crash leaves while compaction makes the table."""
+    return any(any(folder.glob(names)) for names in ("_delta_log/*.json", "_delta_log/*.parquet", "day=*/hour=*/*"))
 
 
 def _examine_file(log: DeltaLog, file: LiveFile, *, check_contents: bool) -> Iterator[Finding]:
