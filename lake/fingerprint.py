@@ -35,7 +35,7 @@ _NORMALISE = (
 _RUBY_LIBRARY = r"/gems/|/ruby/|/vendor/|^<"
 _PYTHON_HEAD, _PYTHON_FRAME = r"^Traceback \(most recent call last\)", r'^\s+File "'
 _PYTHON_LIBRARY = r"/site-packages/|/dist-packages/|/lib/python\d|<frozen "
-_AT_FRAME, _AT_LIBRARY = r"^\s+at ", r"node_modules/|node:|\bat (?:java|javax|jdk|sun|System)\."
+_AT_FRAME, _AT_LIBRARY = r"^\s+at ", r"node_modules/|node:|\(<anonymous>\)|\bat (?:java|javax|jdk|sun|System)\."
 
 
 def app_lines(backtraces: pa.ListArray) -> pa.StringArray:

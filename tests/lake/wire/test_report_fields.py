@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lake.errors import WireError
@@ -135,6 +135,7 @@ def test_a_time_keeps_its_microseconds(sent, microsecond):
 OFFSETS = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 
 
+@settings(deadline=None)
 @given(st.datetimes(datetime(1970, 1, 2), datetime(2262, 1, 1), timezones=OFFSETS))  # noqa: DTZ001 - each gets its zone
 def test_any_time_with_an_offset_is_read_exactly(time):
     assert row("deploy", DEPLOY | {"timestamp": time.isoformat()})["deployed_at"] == time
