@@ -19,11 +19,13 @@ from lake.errors import LakeError
 
 COMMANDS = {
     "serve": "Serve ingest, queries and notebooks until Ctrl-C.",
+    "demo": "Serve a shop with nine days of history and live traffic, and JupyterLab, until Ctrl-C.",
     "keys": "Make, list and revoke keys.",
     "projects": "Make, list and delete projects.",
     "sql": "Run a SELECT over spans, errors, exceptions, deploys, requests and batches.",
     "compact": "Absorb the landing, rewrite the hours that are over, and delete what nobody needs.",
     "doctor": "Compare log with files and landing with watermarks, and verify every page.",
+    "notebooks": "Copy the bundled notebooks into FOLDER and print what is new there; what you have already stays as it is.",
 }
 """The commands and what `tracelake --help` says of them; `api.commands.<name>` has an object of that name."""
 

@@ -50,13 +50,14 @@ def demo(
     def ready() -> None:
         wait_until_healthy(url_of(settings), supervisor.is_told_to_stop)
         if supervisor.is_told_to_stop():
+            if is_check:
+                sys.exit(1)
             return
         supervisor.add(_shop(settings, keys))
         click.echo(_welcome(url_of(settings), keys, lab))
         if is_check:
             target = check.Target(url_of(settings), keys.live, data, lab.url if lab else None, dt.datetime.now(dt.UTC))
-            check.wait_until_all_answers(target, supervisor.is_told_to_stop)
-            sys.exit(0)
+            sys.exit(0 if check.wait_until_all_answers(target, supervisor.is_told_to_stop) else 1)
 
     sys.exit(supervisor.run(ready))
 

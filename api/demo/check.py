@@ -1,7 +1,7 @@
 """Check: whether everything of a running demo answers.
 
 Takes   the address of the server, a live key, the data folder, the address of JupyterLab.
-Gives   when all of it answers, nothing.
+Gives   whether all of it answers, as soon as it does.
 Refuses what does not answer in time (`DemoError`): what was asked, and what came.
 """
 
@@ -46,29 +46,35 @@ class NotYet(Exception):
     """What is still missing."""
 
 
-def wait_until_all_answers(target: Target, is_told_to_stop: Callable[[], bool]) -> None:
-    """Return when everything answers, or when told to stop.
+def wait_until_all_answers(
+    target: Target, is_told_to_stop: Callable[[], bool], *, history_s: float = HISTORY_S, answer_s: float = ANSWER_S
+) -> bool:
+    """Wait until everything answers; False if told to stop before.
+
+    Args:
+        history_s: seconds that the history may take from now.
+        answer_s: seconds that each other thing has to answer.
 
     Raises:
         DemoError: something does not answer in time.
     """
-    checks = [(_history, HISTORY_S), *((ask, ANSWER_S) for ask in (_health, _traces, _live_traces, _sql, _deploys))]
+    checks = [(_history, history_s), *((ask, answer_s) for ask in (_health, _traces, _live_traces, _sql, _deploys))]
     if target.lab_url:
-        checks.append((_lab, ANSWER_S))
-    for ask, seconds in checks:
-        _wait_for(ask, target, seconds, is_told_to_stop)
+        checks.append((_lab, answer_s))
+    return all(_answers(ask, target, seconds, is_told_to_stop) for ask, seconds in checks)
 
 
-def _wait_for(ask: Callable[[Target], None], target: Target, seconds: float, is_told_to_stop: Callable[[], bool]) -> None:
+def _answers(ask: Callable[[Target], None], target: Target, seconds: float, is_told_to_stop: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + seconds
     while not is_told_to_stop():
         try:
             ask(target)
-            return
+            return True
         except NotYet as problem:
             if time.monotonic() > deadline:
                 raise DemoError(f"after {seconds:.0f} s: {problem}") from None
             time.sleep(_POLL_S)
+    return False
 
 
 def _history(target: Target) -> None:

@@ -23,7 +23,7 @@ from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -52,11 +52,8 @@ _PROPAGATOR = TraceContextTextMapPropagator()
 class Tracing:
     """The tracers of all pods; one processor exports for all, as a Collector would."""
 
-    def __init__(self, story: Story, url: str, key: str) -> None:
+    def __init__(self, story: Story, exporter: SpanExporter) -> None:
         self._story = story
-        exporter = OTLPSpanExporter(
-            endpoint=url + SPANS_PATH, headers={"Authorization": f"Bearer {key}"}, compression=Compression.Gzip
-        )
         self._processor: SpanProcessor = BatchSpanProcessor(exporter, schedule_delay_millis=EXPORT_EVERY_MS)
         self._providers: dict[tuple[str, int, int], TracerProvider] = {}
 
@@ -206,7 +203,8 @@ def run(story: Story, url: str, key: str, stop: threading.Event, *, requests_per
     Args:
         stop: set if such a signal has come already.
     """
-    tracing = Tracing(story, url, key)
+    headers = {"Authorization": f"Bearer {key}"}
+    tracing = Tracing(story, OTLPSpanExporter(endpoint=url + SPANS_PATH, headers=headers, compression=Compression.Gzip))
     with Sender(url, key) as sender:
         asyncio.run(_run(Traffic(story, tracing, sender, np.random.default_rng()), stop, requests_per_s))
     tracing.close()

@@ -2,7 +2,7 @@
 
 Takes   the address of a server and an ingest key.
 Gives   requests that were acknowledged. While the server says 503 they are sent again when it says, by urllib3.
-Refuses anything else but 200 (`DemoError`).
+Refuses anything else but success (`DemoError`).
 
 Each request has an Idempotency-Key, so whatever is sent twice is counted once.
 """
@@ -68,7 +68,7 @@ class Sender:
             response = self._pool.request("POST", path, body=body, headers=headers)
         except urllib3.exceptions.HTTPError as error:
             raise DemoError(f"{path}: the server cannot be reached ({error}); see the log above") from error
-        if response.status != 200:
+        if not 200 <= response.status < 300:
             raise DemoError(f"{path} answered {response.status}: {response.data[:500].decode(errors='replace')}")
 
     def close(self) -> None:

@@ -71,15 +71,16 @@ class State:
 
 
 def begun(data: Path, *, seed: int, end_ns: int, span_count: int) -> State:
-    """The state of a data folder, or a new one if there is no lake in it.
+    """The state of a data folder, or a new one if there is no lake in it: then nothing has been sent.
 
     Raises:
         DemoError: somebody else's lake is there.
     """
     known = State.read(data)
-    if known is not None:
+    has_lake = (data / FIRST_PROJECT / "live" / LAKE_FILE).exists()
+    if known is not None and has_lake:
         return known
-    if (data / FIRST_PROJECT / "live" / LAKE_FILE).exists():
+    if has_lake:
         raise DemoError(f"{data} holds a lake that is not the demo's: choose an empty folder with --data")
     make_folders_durably(Disk(), data)
     state = State(seed, end_ns, span_count)
