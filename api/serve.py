@@ -1,7 +1,7 @@
 """Serve: the processes of one Tracelake, started together and stopped together.
 
 Takes   settings, and whether JupyterLab is wanted.
-Gives   the web server, the scheduler and JupyterLab as child processes until SIGTERM or SIGINT; all gone within 5 s.
+Gives   the web server, the scheduler and JupyterLab as child processes until SIGTERM, SIGINT or SIGHUP; all gone within 5 s.
 Refuses a port that is taken (`ServeError`).
 
 The scheduler is started again when it ends; without the web server there is nothing to serve, so its end is the end.
@@ -9,6 +9,7 @@ The scheduler is started again when it ends; without the web server there is not
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -88,7 +89,7 @@ class Supervisor:
         Args:
             ready: called once all have been started; an error in it stops them.
         """
-        previous = {number: signal.signal(number, self._told) for number in (signal.SIGTERM, signal.SIGINT)}
+        previous = {number: signal.signal(number, self._told) for number in _stop_signals()}
         try:
             for command in list(self._commands):
                 self._start(command)
@@ -109,8 +110,10 @@ class Supervisor:
         self._start(command)
 
     def is_told_to_stop(self) -> bool:
-        """Whether SIGTERM or SIGINT has come."""
-        return self._stop.is_set()
+        """Whether there is nothing to wait for any more: a signal has come, or an essential process has ended."""
+        return self._stop.is_set() or any(
+            command.essential and self._running[command.name].poll() is not None for command in self._commands
+        )
 
     def _told(self, _: int, __: FrameType | None) -> None:
         self._stop.set()
@@ -131,10 +134,19 @@ class Supervisor:
                 return code
             ended_at_s = self._ended_at_s.setdefault(command.name, time.monotonic())
             if time.monotonic() - ended_at_s > _RESTART_PAUSE_S:
-                log.warning("process started again", process=command.name, exit_code=code)
-                del self._ended_at_s[command.name]
-                self._start(command)
+                self._start_again(command, code)
         return None
+
+    def _start_again(self, command: Command, code: int) -> None:
+        _kill_group(self._running[command.name])
+        try:
+            self._start(command)
+        except OSError as error:  # no memory or no process left for the moment: the others go on, and a second later again
+            log.error("process cannot be started", process=command.name, reason=str(error))
+            self._ended_at_s[command.name] = time.monotonic()
+            return
+        del self._ended_at_s[command.name]
+        log.warning("process started again", process=command.name, exit_code=code)
 
     def _terminate(self) -> None:
         deadline = time.monotonic() + STOP_S
@@ -146,19 +158,27 @@ class Supervisor:
         for process in self._running.values():
             process.terminate()
         for process in self._running.values():
-            if not _wait(process, deadline):
-                # its own session: whatever it has started goes too
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            _wait(process, deadline)
+            _kill_group(process)
+            process.wait()
 
 
-def _wait(process: subprocess.Popen[bytes], deadline_s: float) -> bool:
-    """Whether a process has ended by a monotonic time."""
-    try:
+def _stop_signals() -> list[signal.Signals]:
+    """What ends a server: also the end of its terminal, unless it was started not to mind (`nohup`)."""
+    hangup = [] if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN else [signal.SIGHUP]
+    return [signal.SIGTERM, signal.SIGINT, *hangup]
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """End a process and whatever it has left behind: workers of a server that crashed would hold its port."""
+    with contextlib.suppress(ProcessLookupError):  # nothing was left
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _wait(process: subprocess.Popen[bytes], deadline_s: float) -> None:
+    """Wait for the end of a process, until a monotonic time at most."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(max(0.0, deadline_s - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        return False
-    return True
 
 
 def check_port(host: str, port: int) -> None:
@@ -175,7 +195,7 @@ def check_port(host: str, port: int) -> None:
 
 
 def wait_until_healthy(url: str, is_told_to_stop: Callable[[], bool], timeout_s: float = READY_S) -> None:
-    """Return when `GET /health` answers 200, or when told to stop.
+    """Return when `GET /health` answers 200, or when there is no sense in waiting.
 
     Raises:
         ServeError: it did not in time.

@@ -61,10 +61,14 @@ def open_control(data: Path, control_url: str | None, *, create: bool = False) -
     return Control(data, url=control_url)
 
 
-def print_json(value: object) -> None:
-    """Print one value as JSON, times as RFC 3339 in UTC."""
+def print_json(value: object, *, default: Callable[[object], object] | None = None) -> None:
+    """Print one value as JSON, times as RFC 3339 in UTC.
+
+    Args:
+        default: gives the JSON value of what has none by itself.
+    """
     options = orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z
-    click.echo(orjson.dumps(value, option=options).decode())
+    click.echo(orjson.dumps(value, default=default, option=options).decode())
 
 
 def print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
