@@ -16,13 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .fingerprint import app_lines, fingerprints
-from .schema import EXCEPTIONS
+from .schema import EXCEPTIONS, TIMESTAMP
 
 SOURCE_COLUMNS = (
     "trace_id", "span_id", "start_time", "service_name", "environment", "git_sha", "service_version", "user_id",
     "attributes", "exception_type", "events", "ingested_at",
 )  # fmt: skip
 """The columns of `spans` that the rows are made from."""
+
+_NO_TIME = pa.scalar(0, TIMESTAMP)
 
 
 def exceptions_of(spans: pa.Table) -> pa.Table:
@@ -54,7 +56,7 @@ def _rows(spans: pa.Table, events: pa.StructArray, index_in_span: npt.NDArray[np
     request_id = pc.coalesce(*(_attribute(of_span["attributes"], key) for key in ("http.request_id", "request_id")))
     columns = {
         "id": _ids(of_span["trace_id"], of_span["span_id"], index_in_span),
-        "timestamp": pc.coalesce(events.field("time"), of_span["start_time"]),
+        "timestamp": _times(events.field("time"), of_span["start_time"]),
         "exception_class": exception_class,
         "message": message,
         "backtrace": backtrace,
@@ -75,6 +77,11 @@ def _rows(spans: pa.Table, events: pa.StructArray, index_in_span: npt.NDArray[np
     arrays = [columns.get(field.name, pa.nulls(len(events), field.type)) for field in schema]
     rows = pa.Table.from_arrays(arrays, schema=schema)
     return rows.filter(pc.or_(pc.not_equal(exception_class, ""), pc.not_equal(message, "")))
+
+
+def _times(event: pa.TimestampArray, span: pa.TimestampArray) -> pa.TimestampArray:
+    """The time of each event, where it has one: to protobuf 0 is the same as none."""
+    return pc.if_else(pc.greater(pc.fill_null(event, _NO_TIME), _NO_TIME), event, span)
 
 
 def _attribute(maps: pa.MapArray, key: str) -> pa.StringArray:
