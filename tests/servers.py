@@ -121,12 +121,16 @@ class Server:
         Args:
             known: processes found before, which saves the time to look for them.
         """
-        left = known
-        while left := left or self.processes():  # again for what was being started
+        killed: set[int] = set()
+        left = known or self.processes()
+        while left:
             for pid in left:
                 send(pid, signal.SIGKILL)
-            left = ()
+            killed.update(left)
+            left = self.processes()  # what was just being started
         self._wait()
+        # an ending process loses its environment, by which it is found, before its files and its port
+        wait_until(lambda: all(map(has_ended, killed)), lambda: f"of {killed} not all have ended")
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Ask the command to stop; returns its exit code when it has ended."""
@@ -196,6 +200,19 @@ def send(pid: int, number: int) -> None:
         os.kill(pid, number)
     except ProcessLookupError:
         return
+
+
+def state(pid: int) -> str:
+    """State of a process as the kernel has it: T is stopped, Z has ended, empty is gone."""
+    try:
+        return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process has given back all it had."""
+    return state(pid) in ("", "Z", "X")
 
 
 def _items(file: Path) -> set[bytes]:

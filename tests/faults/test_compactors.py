@@ -15,7 +15,9 @@ from lake.lease import LEASE_S
 from tests.faults.checker import assert_settles, check
 from tests.faults.load import Ledger, Load, deliver_waiting
 from tests.faults.rounds import data_files, decisions, is_torn
-from tests.servers import DEADLINE_S, PROC, running, wait_until
+from tests.servers import DEADLINE_S, running, state, wait_until
+
+LEASE = "compactor.lease"
 
 
 @pytest.fixture
@@ -63,9 +65,6 @@ def stop_inside_a_round(lake: Path) -> int:
         assert time.monotonic() < deadline, "no round was caught before its end"
 
 
-LEASE = "compactor.lease"
-
-
 def holder(lake: Path) -> int:
     """The process that holds the lease, 0 if none does."""
     content = orjson.loads((lake / LEASE).read_bytes() or b"{}")
@@ -86,8 +85,3 @@ def is_free(file: Path) -> bool:
         except BlockingIOError:
             return False
     return True
-
-
-def state(pid: int) -> str:
-    """State of a process as the kernel has it: T is stopped."""
-    return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[0]
