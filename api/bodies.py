@@ -135,6 +135,8 @@ def inflate(raw: bytes, coding: str, max_bytes: int) -> bytes:
         TooLarge: the content has more than `max_bytes`.
         WireError: the bytes are not in that coding, or stop early.
     """
+    if not raw:
+        raise WireError(f"the body is empty, which is not {coding}")
     try:
         body = _deflated(raw, max_bytes) if coding == "deflate" else _inflated(raw, _ARROW_CODECS[coding], max_bytes)
     except (zlib.error, OSError) as error:
@@ -149,8 +151,6 @@ def _inflated(raw: bytes, codec: str, max_bytes: int) -> bytes:
     Arrow's stream goes on after the first gzip member or zstd frame (both formats are lists of them) and tells a stream that
     stops early from one that ends, which neither `zlib` nor `zstandard` does by itself.
     """
-    if not raw:
-        raise WireError(f"the body is empty, which is not {codec}")
     with pa.CompressedInputStream(pa.BufferReader(raw), codec) as stream:
         return bytes(stream.read_buffer(max_bytes + 1))
 

@@ -78,11 +78,12 @@ class GroupCommit(Generic[Item, Outcome]):
         items = [item for item, _ in batch]
         try:
             outcomes = await asyncio.get_running_loop().run_in_executor(self._executor, self._store, items)
+            pairs = list(zip(batch, outcomes, strict=True))
         except Exception as error:
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)
             return
-        for (_, future), outcome in zip(batch, outcomes, strict=True):
+        for (_, future), outcome in pairs:
             if not future.done():  # a client may have gone away
                 future.set_result(outcome)
