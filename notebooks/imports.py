@@ -28,5 +28,5 @@ def without(name: str) -> Iterator[None]:
 
 
 URI_GRAMMAR = "rfc3987_syntax"
-"""Compiles a grammar for 3 s when it is imported. jsonschema, and so Altair and jupytext, would check with it whether strings
-of the JSON Schema format `iri` are such; no chart and no notebook has one."""
+"""Compiles a grammar for 3 s when it is imported. jsonschema, and so Altair and jupytext, would check with it whether
+strings of the JSON Schema format `iri` are such; no chart and no notebook has one."""

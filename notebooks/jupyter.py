@@ -54,7 +54,7 @@ def lab_for(data: Path) -> Lab:
     bundled.copy_to(folder)
     port, token = _free_port(), secrets.token_urlsafe(24)
     return Lab(
-        argv=(sys.executable, "-m", "jupyterlab", "--Application.log_level=WARN"),
+        argv=(sys.executable, "-m", "jupyterlab", "--Application.log_level=ERROR"),
         environment=_environment(data.resolve(), folder, port, token),
         url=f"http://127.0.0.1:{port}/lab/tree/{bundled.FIRST}.ipynb?token={token}",
     )

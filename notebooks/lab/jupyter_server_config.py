@@ -27,4 +27,8 @@ c.LabApp.extension_manager = "readonly"
 c.LabApp.news_url = None
 c.LabApp.check_for_updates_class = "jupyterlab.handlers.announcements.NeverCheckForUpdate"
 
+# What jupytext would add to the menus helps nobody who does not know it; `labconfig/` has the other half.
+c.ServerApp.jpserver_extensions.update({"jupyterlab_jupytext": False})
+
+c.KernelManager.transport_encryption = "auto"  # other users of the machine do not read along on the loopback
 c.KernelManager.shutdown_wait_time = 1.5  # seconds; `tracelake serve` is gone within 5
