@@ -113,9 +113,7 @@ def _order(spans: dict[str, list[Span]], words: Words, rnd: random.Random, at_ns
     own_ns = first_ns + second_ns + 4 * _MS
     fails = rnd.random() < 0.03
 
-    def span(
-        place: int, parent: int | None, name: str, kind: Span.SpanKind.ValueType, offset_ns: int, lasts_ns: int
-    ) -> Span:
+    def span(place: int, parent: int | None, name: str, kind: Span.SpanKind.ValueType, after_ns: int, ns: int) -> Span:
         return Span(
             trace_id=trace,
             span_id=ids[place],
