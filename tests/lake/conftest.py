@@ -6,7 +6,10 @@ import pytest
 
 from lake.folder import create_folder
 from lake.landing import LandingWriter, Request
+from tests.lake.sim_disk import UnflushedDisk
 from tests.lake.spans import START, otlp_body, rows_of
+
+pytest.register_assert_rewrite("tests.lake.checks")
 
 
 @pytest.fixture
@@ -18,7 +21,7 @@ def lake_folder(tmp_path):
 @pytest.fixture
 def writer(lake_folder):
     """A landing writer of its spans."""
-    writer = LandingWriter(lake_folder.path, "spans", now=START)
+    writer = LandingWriter(lake_folder.path, "spans", now=START, disk=UnflushedDisk())
     yield writer
     writer.close()
 

@@ -1,0 +1,161 @@
+"""What must hold for a lake, whatever happened to it. The tests of the code and those of its mutants call the same checks.
+
+Takes   the folder of a lake, and the request bodies whose clients had their answer.
+Gives   nothing; an `AssertionError` says what does not hold.
+Refuses nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from functools import cache
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lake.compaction import Compactor
+from lake.errors import CommitConflict
+from lake.exceptions import exceptions_of
+from lake.folder import LakeFolder
+from lake.landing import LandingWriter
+from lake.lease import LEASE_S
+from lake.schema import TABLES
+from lake.tables import DeltaLog
+from tests.lake.sim_disk import UnflushedDisk
+from tests.lake.spans import START, rows_of
+
+SPAN_TABLES = ("batches", "spans", "exceptions")
+"""The tables that are made from the landing of spans, in the order of their commits."""
+
+
+class Stopped(BaseException):
+    """The process ends here. No code may handle it, as none can handle SIGKILL."""
+
+
+DISK = UnflushedDisk()
+
+
+class Clock:
+    """Seconds since the Unix epoch, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now_s = START.timestamp()
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def table_of(lake: Path, name: str, *columns: str) -> pa.Table:
+    """What the newest version of a table has in its files."""
+    log = DeltaLog(lake, TABLES[name])
+    schema = pa.schema([log.table.arrow_schema.field(column) for column in columns])
+    return pa.concat_tables(
+        [schema.empty_table(), *(pq.ParquetFile(log.folder / f.path).read(columns=list(columns)) for f in log.files())]
+    )
+
+
+def span_ids(lake: Path) -> Counter[str]:
+    """How often the table `spans` has each span."""
+    return Counter(table_of(lake, "spans", "span_id").column("span_id").to_pylist())
+
+
+@cache
+def _sent(body: bytes) -> tuple[frozenset[str], frozenset[str], str]:
+    """Ids of the spans and of the exceptions of a request, and its hash."""
+    rows, (request,) = rows_of([body])
+    ids, exceptions = rows.column("span_id").to_pylist(), exceptions_of(rows).column("id").to_pylist()
+    return frozenset(ids), frozenset(exceptions), request.hash
+
+
+def assert_exactly_once(lake: Path, acknowledged: Collection[bytes], *, perhaps: Collection[bytes] = ()) -> None:
+    """Every span of what was acknowledged is in the tables once, and the derived tables say the same.
+
+    Args:
+        acknowledged: bodies of requests, each counted once however often it was sent.
+        perhaps: bodies that may be there too, whole.
+    """
+    found = span_ids(lake)
+    exceptions = Counter(table_of(lake, "exceptions", "id").column("id").to_pylist())
+    batches = table_of(lake, "batches", "request_hash", "duplicate").to_pylist()
+    decided = Counter(batch["request_hash"] for batch in batches if not batch["duplicate"])
+    wanted = list(dict.fromkeys(acknowledged))
+    for body in dict.fromkeys(perhaps):
+        if body not in wanted and _sent(body)[0] & found.keys():
+            wanted.append(body)
+    assert found == Counter(id_ for body in wanted for id_ in _sent(body)[0]), "spans"
+    assert exceptions == Counter(id_ for body in wanted for id_ in _sent(body)[1]), "exceptions"
+    assert decided == Counter(_sent(body)[2] for body in wanted), "batches"
+
+
+def land(writer: LandingWriter, *bodies: bytes) -> None:
+    """Store some requests in one commit."""
+    writer.commit(*rows_of(bodies))
+
+
+def absorb_and_stop(lake: LakeFolder, clock: Clock, step: str, *, compactor: type[Compactor] = Compactor) -> bool:
+    """Compact and end before the named step; whether it came to that step. The lease is over afterwards."""
+
+    def stop(name: str) -> None:
+        if name == step:
+            raise Stopped(step)
+
+    try:
+        compactor(lake, disk=DISK, clock=clock, step=stop).absorb()
+    except Stopped:
+        return True
+    finally:
+        clock.now_s += LEASE_S + 1
+    return False
+
+
+STEPS = tuple(f"{step} {table}" for table in SPAN_TABLES for step in ("write", "commit", "committed"))
+"""Every step of a round of compaction, in order."""
+
+
+def check_a_stop_at(
+    step: str, lake: LakeFolder, writer: LandingWriter, bodies: Sequence[bytes], *, compactor: type[Compactor] = Compactor
+) -> None:
+    """A compactor ends before `step` and another one takes over: each request counts once. Needs three bodies."""
+    clock = Clock()
+    land(writer, bodies[0], bodies[1])
+    assert absorb_and_stop(lake, clock, step, compactor=compactor)
+    land(writer, bodies[1], bodies[2])  # a retry of one that may be decided already
+    compactor(lake, disk=DISK, clock=clock).absorb()
+    assert_exactly_once(lake.path, bodies[:3])
+
+
+def check_fencing(
+    lake: LakeFolder, writer: LandingWriter, bodies: Sequence[bytes], *, compactor: type[Compactor] = Compactor
+) -> None:
+    """A compactor sleeps past its lease, another one does its work, it wakes up and goes on: each request counts once."""
+    clock = Clock()
+    land(writer, *bodies)
+
+    def sleep(name: str) -> None:
+        if name == "commit spans":
+            clock.now_s += LEASE_S + 1
+            compactor(lake, disk=DISK, clock=clock).absorb()
+
+    conflict = raised_by(compactor(lake, disk=DISK, clock=clock, step=sleep).absorb)
+    assert_exactly_once(lake.path, bodies)
+    assert isinstance(conflict, CommitConflict)
+
+
+def raised_by(action: Callable[[], object]) -> Exception | None:
+    """The exception that the action raises, if any."""
+    try:
+        action()
+    except Exception as error:  # the caller asserts which one it is
+        return error
+    return None
+
+
+def check_landing_is_kept(
+    lake: LakeFolder, writer: LandingWriter, bodies: Sequence[bytes], *, compactor: type[Compactor] = Compactor
+) -> None:
+    """Compaction leaves the landing files that older snapshots name."""
+    files = [writer.commit(*rows_of([body])) for body in bodies]
+    compactor(lake, disk=DISK).absorb()
+    assert [file.path for file in files if not file.path.exists()] == []
