@@ -8,11 +8,15 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
 
-_KEY = re.compile(r"\b((?:proj|mtk_live|mtk_test)_)[A-Za-z0-9_.\-]+")
+from lake.control.keys import FAMILIES
+
+_KEY = re.compile(rf"((?:(?<!\w)|(?<=%[0-9A-Fa-f]{{2}}))(?:{'|'.join(f.prefix for f in FAMILIES.values())}))[!-~]+")
+"""A key of one's own choice may have any printable character, so what follows one up to the next space goes too."""
 
 
 def configure_logging() -> None:
@@ -34,8 +38,18 @@ def configure_logging() -> None:
 
 
 def without_keys(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:  # noqa: ANN401
-    """Replace API keys in every text of a log line."""
-    return {name: redact(value) if isinstance(value, str) else value for name, value in event.items()}
+    """Replace API keys in everything that a log line holds."""
+    return {name: _without_keys(value) for name, value in event.items()}
+
+
+def _without_keys(value: object) -> object:
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, Mapping):
+        return {redact(str(name)): _without_keys(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_keys(inner) for inner in value]
+    return redact(value if isinstance(value, str) else repr(value))
 
 
 def redact(text: str) -> str:

@@ -18,7 +18,8 @@ from lake.errors import InvalidParameter
 
 _PLUS_AS_SPACE = re.compile(r"([T ][0-9:.]+) (?=[0-9]{2}:?[0-9]{2}$)")
 """The + of an offset, which a query string turns into a space, behind a time of day."""
-_ISO_BEGIN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[0-9TZ:., +-]*")
+"""`fromisoformat` takes weeks and dates without dashes too, and stops reading at a NUL."""
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{32}")
 
 
@@ -63,10 +64,11 @@ def parse_time(name: str, text: str) -> dt.datetime:
     Raises:
         InvalidParameter: it is none.
     """
+    iso = text.upper()  # RFC 3339 has `t` and `z` as well
     try:
-        if not _ISO_BEGIN.match(text):  # `fromisoformat` takes weeks and dates without dashes too
+        if not _ISO.fullmatch(iso):
             raise ValueError(text)
-        time = dt.datetime.fromisoformat(_PLUS_AS_SPACE.sub(r"\1+", text))
+        time = dt.datetime.fromisoformat(_PLUS_AS_SPACE.sub(r"\1+", iso))
         return (time if time.tzinfo else time.replace(tzinfo=dt.UTC)).astimezone(dt.UTC)
     except (ValueError, OverflowError):
         raise InvalidParameter(name, f"Parameter '{name}' must be a valid ISO 8601 timestamp") from None
