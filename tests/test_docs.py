@@ -8,9 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from api import ingest
 from api.settings import ServerSettings
 from lake.schema import PARTITIONS, PROMOTED, TABLES
 from lake.settings import LakeSettings
+from lake.wire.report_fields import (
+    DEPLOY_FIELDS,
+    ERROR_FIELDS,
+    MAX_FINGERPRINT_CHARACTERS,
+    METADATA_FIELDS,
+    REQUEST_FIELDS,
+)
+from lake.wire.report_values import MAX_BACKTRACE_LINES, MAX_NAME_CHARACTERS, MAX_TEXT_CHARACTERS
+from lake.wire.reports import MAX_REPORTS, MAX_VALUES
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -52,3 +62,32 @@ def test_links_between_documents_lead_somewhere():
     for page in [ROOT / "README.md", *DOCS.rglob("*.md")]:
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize(
+    ("title", "fields"), [("Errors", ERROR_FIELDS), ("Deploys", DEPLOY_FIELDS), ("Request metrics", REQUEST_FIELDS)]
+)
+def test_every_field_that_is_taken_is_in_the_page_on_ingest(title, fields):
+    section = (DOCS / "ingest.md").read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", section, re.MULTILINE)
+    assert {tuple(re.findall(r"\w+", row)) for row in rows} == {field.names for field in fields}
+
+
+def test_all_metadata_of_requests_is_in_the_page_on_ingest():
+    section = (DOCS / "ingest.md").read_text().partition("\n## Request metrics\n")[2].partition("\n## ")[0]
+    assert all(f"`{name}`" in section for field in METADATA_FIELDS for name in field.names)
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [MAX_REPORTS, MAX_VALUES, MAX_NAME_CHARACTERS, MAX_TEXT_CHARACTERS, MAX_BACKTRACE_LINES, MAX_FINGERPRINT_CHARACTERS,
+     LakeSettings().request_max_spans, LakeSettings().request_max_resources],
+)  # fmt: skip
+def test_the_limits_of_ingest_are_in_its_page(limit):
+    assert re.search(rf"\b{limit:,}\b", (DOCS / "ingest.md").read_text())
+
+
+@pytest.mark.parametrize("route", [path for handler in ingest.ROUTES for path in handler.paths])
+def test_every_route_of_ingest_is_in_its_page(route):
+    page = (DOCS / "ingest.md").read_text()
+    assert f"POST {route}`" in page or route.endswith(("/metrics", "/logs"))

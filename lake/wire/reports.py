@@ -28,8 +28,9 @@ from .report_fields import METADATA_FIELDS, Columns, columns_of, deploy_columns,
 MAX_REPORTS = 10_000
 """Reports in one batch."""
 
-_MAX_VALUES = 2_000_000
+MAX_VALUES = 2_000_000
 """JSON values in one body, counted by their separators. Each becomes a Python object, twenty times as large as `{},`."""
+
 _ID_DIGITS = 20
 
 
@@ -118,10 +119,10 @@ def _decoded(body: bytes | msgspec.Raw, kind: type[_Kind], rule: str) -> _Kind:
     """
     Raises:
         WireError: the body is not that.
-        TooLarge: it has more than `_MAX_VALUES`.
+        TooLarge: it has more than `MAX_VALUES`.
     """
-    if isinstance(body, bytes) and sum(map(body.count, (b",", b"[", b"{"))) > _MAX_VALUES:
-        raise TooLarge(f"a body may hold {_MAX_VALUES} JSON values: send smaller batches")
+    if isinstance(body, bytes) and sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise TooLarge(f"a body may hold {MAX_VALUES} JSON values: send smaller batches")
     try:
         return msgspec.json.decode(body, type=kind)
     except RecursionError as error:
