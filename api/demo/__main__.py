@@ -6,6 +6,7 @@ Gives   what is missing of the history, then live traffic, until SIGTERM.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..logs import configure_logging
 from . import live
 from .history import CONNECTIONS, Dispatch, History
 from .sender import Sender
@@ -26,6 +28,8 @@ from .story import Story
 
 def main() -> int:
     """Run until told to stop."""
+    configure_logging()
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # what is sent again is no news; what is not, an error of ours
     data, url, key = (os.environ[f"TRACELAKE_{name}"] for name in ("DATA", "DEMO_URL", "DEMO_KEY"))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -81,7 +81,7 @@ SEARCH_TIMED_OUT = Failure(
 )
 
 NO_MODEL = Failure(
-    0.006,
+    0.015,
     http_status=503,
     first=True,
     raised=_raised(

@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
 import numpy as np
+import structlog
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -34,10 +35,13 @@ from .reports import request_error
 from .resources import SCOPE_VERSION, resource_attributes
 from .sender import ERROR_PATH, SPANS_PATH, Sender
 from .simulation import NONE, Requests, Visits, at, simulate
+from .state import DemoError
 from .story import Story
 
 REQUESTS_PER_S = 2.0
 EXPORT_EVERY_MS = 1000
+REPORTERS = 4
+"""Connections for error reports."""
 
 _KINDS = {
     "internal": SpanKind.INTERNAL,
@@ -47,6 +51,8 @@ _KINDS = {
     "consumer": SpanKind.CONSUMER,
 }
 _PROPAGATOR = TraceContextTextMapPropagator()
+
+log = structlog.get_logger()
 
 
 class Tracing:
@@ -183,7 +189,10 @@ class _Played:
         report = request_error(
             self._story, self._requests, visits, visits.call.failures[number], 0, trace_id=trace_id, span_id=span_id
         )
-        await asyncio.to_thread(partial(self._sender.post_json, ERROR_PATH, report, idempotency_key=trace_id + span_id))
+        try:
+            await asyncio.to_thread(partial(self._sender.post_json, ERROR_PATH, report, idempotency_key=trace_id + span_id))
+        except DemoError as error:  # a service goes on without its error reporter
+            log.warning("error not reported", reason=str(error))
 
     def _filled(self, attributes: Mapping[str, str | int]) -> dict[str, str | int]:
         return {key: filled(v, self._words) if isinstance(v, str) else v for key, v in attributes.items()}
@@ -205,6 +214,6 @@ def run(story: Story, url: str, key: str, stop: threading.Event, *, requests_per
     """
     headers = {"Authorization": f"Bearer {key}"}
     tracing = Tracing(story, OTLPSpanExporter(endpoint=url + SPANS_PATH, headers=headers, compression=Compression.Gzip))
-    with Sender(url, key) as sender:
+    with Sender(url, key, connections=REPORTERS, lost_retries=1) as sender:
         asyncio.run(_run(Traffic(story, tracing, sender, np.random.default_rng()), stop, requests_per_s))
     tracing.close()

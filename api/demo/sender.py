@@ -24,18 +24,22 @@ ERRORS_PATH = "/ingest/errors/batch"
 
 _OVERLOAD_RETRIES = 600
 """With Retry-After: 2 these are 20 minutes, in which any backlog is compacted."""
-_LOST_RETRIES = 5
+LOST_RETRIES = 5
 _TIMEOUT_S = 60
 
 
 class Sender:
     """Connections to one server. Safe for use by several threads; a context manager."""
 
-    def __init__(self, url: str, key: str, *, connections: int = 1) -> None:
+    def __init__(self, url: str, key: str, *, connections: int = 1, lost_retries: int = LOST_RETRIES) -> None:
+        """
+        Args:
+            lost_retries: how often a request is sent again when there was no answer.
+        """
         retries = urllib3.Retry(
             total=None,
-            connect=_LOST_RETRIES,
-            read=_LOST_RETRIES,
+            connect=lost_retries,
+            read=lost_retries,
             status=_OVERLOAD_RETRIES,
             status_forcelist=(503,),
             allowed_methods=None,  # POST too: every request has an Idempotency-Key
