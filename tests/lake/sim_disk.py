@@ -32,6 +32,17 @@ class UnflushedDisk(Disk):
         pass
 
 
+class FlushFails(Disk):
+    """The names in one folder cannot be flushed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def flush_folder(self, folder: Path) -> None:
+        if folder == self._folder:
+            raise OSError(errno.EIO, "Input/output error")
+
+
 @dataclass(slots=True)
 class _File:
     content: bytes
