@@ -43,6 +43,9 @@ _FONT = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
 
 SHOWN_ROWS = 50
 """Rows of a table that are shown at most."""
+_SHORT_LETTERS = 36
+"""Texts of this length, an id for example, are not broken into lines."""
+_MAX_LETTERS = 300
 
 
 def use() -> None:
@@ -113,7 +116,7 @@ class Table:
 
     def _repr_html_(self) -> str:
         names = self.frame.columns
-        styles = [_style(dtype) for dtype in self.frame.dtypes]
+        styles = [_style(column) for column in self.frame.head(SHOWN_ROWS)]
         head = "".join(_cell("th", name.replace("_", " "), style) for name, style in zip(names, styles, strict=True))
         rows = "".join(
             f"<tr>{''.join(_cell('td', shown(value), style) for value, style in zip(row, styles, strict=True))}</tr>"
@@ -151,12 +154,15 @@ def shown(value: object) -> str:
         case dt.datetime():
             return f"{value.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S}"
         case _:
-            return str(value)
+            text = str(value)
+            return text if len(text) <= _MAX_LETTERS else text[: _MAX_LETTERS - 1] + "…"
 
 
-def _style(dtype: pl.DataType) -> str:
-    side = "right" if dtype.is_numeric() else "left"
-    return f"text-align: {side}; white-space: {'nowrap' if dtype.is_temporal() else 'normal'}"
+def _style(column: pl.Series) -> str:
+    if column.dtype.is_numeric():
+        return "text-align: right; white-space: nowrap"
+    is_short = column.dtype != pl.String or not (column.str.len_chars() > _SHORT_LETTERS).any()
+    return f"text-align: left; {'white-space: nowrap' if is_short else 'overflow-wrap: anywhere; min-width: 14em'}"
 
 
 def _cell(tag: str, text: str, style: str) -> str:

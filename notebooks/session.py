@@ -182,11 +182,11 @@ _SERVICES = f"""
 
 _CHANGES = f"""
     WITH compared AS (
-        SELECT d.deployed_at, d.service_name AS service, {_ENDPOINT} AS endpoint,
+        SELECT d.deployed_at, coalesce(s.service_name, '') AS service, {_ENDPOINT} AS endpoint,
             count(*) FILTER (start_time < deployed_at) AS before, count(*) FILTER (start_time >= deployed_at) AS after,
             quantile_cont(duration_ns, 0.95) FILTER (start_time < deployed_at) AS p95_before,
             quantile_cont(duration_ns, 0.95) FILTER (start_time >= deployed_at) AS p95_after
-        FROM deploys d JOIN spans s USING (service_name)
+        FROM deploys d JOIN spans s ON d.service_name IS NULL OR d.service_name = s.service_name
         WHERE {_ENTRY} AND start_time >= deployed_at - $around AND start_time < deployed_at + $around
         GROUP BY ALL
     )

@@ -50,6 +50,7 @@ class Words:
     version: str = "v2.4.0"
 
 
+_WORDS = Words()
 HOSTILE = Words(
     gateway='<img src=x onerror="window.__pwned=1">',
     service="</script><script>window.__pwned=2</script>",
@@ -63,13 +64,14 @@ HOSTILE = Words(
 """The same shop, named by somebody who would like to run a script in the notebook of whoever looks."""
 
 
-def make_shop(folder: Path, words: Words = Words(), *, minutes: int = MINUTES) -> Path:
+def make_shop(folder: Path, words: Words = _WORDS, *, minutes: int = MINUTES, deploys: bool = True) -> Path:
     """A lake with `minutes` of orders; the last requests wait in the landing, as they do in a running server."""
     lake = create_folder(folder)
     bodies = _bodies(words, minutes)
     _land(folder, bodies[: -len(bodies) // 4])
-    for at, version, service in ((EARLIER_DEPLOY, "v9", words.gateway), (DEPLOYED_AT, words.version, words.service)):
-        _land_deploy(folder, {"version": version, "service": service, "deployed_at": at.isoformat()})
+    if deploys:
+        land_deploy(folder, service=words.gateway, version="v9", at=EARLIER_DEPLOY)
+        land_deploy(folder, service=words.service, version=words.version, at=DEPLOYED_AT)
     compactor = Compactor(lake)
     compactor.absorb()
     compactor.lease.release()
@@ -83,7 +85,9 @@ def _land(folder: Path, bodies: Sequence[bytes]) -> None:
     writer.close()
 
 
-def _land_deploy(folder: Path, report: Mapping[str, str]) -> None:
+def land_deploy(folder: Path, *, service: str | None, version: str, at: dt.datetime) -> None:
+    """A deploy as it is reported, waiting in the landing."""
+    report = {"version": version, "service": service, "deployed_at": at.isoformat()}
     rows: pa.Table = decode_deploy(
         json.dumps(report).encode(), ingested_at_us=nanoseconds(START) // 1000, idempotency_key=None
     ).table
