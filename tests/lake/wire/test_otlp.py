@@ -3,13 +3,38 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
+from random import Random
 
+import pyarrow as pa
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+import lake
+from lake.compaction import Compactor
+from lake.folder import LakeFolder, add_promotion, create_folder
+from lake.landing import LandingWriter, Request
+from lake.schema import Promoted
 from lake.wire import otlp
 from lake.wire.traces import Limits, TraceBody, trace_rows
+from tests.lake.sim_disk import UnflushedDisk
+from tests.lake.spans import START
+from tests.lake.spans import rows_of as lake_rows
+from tests.lake.wire.requests import (
+    Spelling,
+    Tree,
+    canonical,
+    json_of,
+    message_of,
+    protobuf_of,
+    requests,
+    sound_spans,
+    spellings,
+)
 
 LIMITS = Limits(max_spans=1000, max_resources=1000)
 
@@ -79,3 +104,113 @@ def test_equal_resources_and_scopes_stand_once() -> None:
     bodies = [TraceBody(request(SPAN).SerializeToString(), "protobuf") for _ in range(3)]
     exported = ExportTraceServiceRequest.FromString(otlp.export_protobuf(rows_of(*bodies)))
     assert exported == request(SPAN, SPAN, SPAN)
+
+
+def came_back(rows: pa.Table) -> list[list[tuple[str, ...]]]:
+    """Both exports, canonical."""
+    protobuf = ExportTraceServiceRequest.FromString(otlp.export_protobuf(rows))
+    return [canonical(protobuf), canonical(message_of(otlp.export_json(rows)))]
+
+
+bodies = st.lists(requests(sound_spans), min_size=1, max_size=2)
+
+
+@given(bodies, st.randoms(use_true_random=False))
+def protobuf_comes_back(trees: list[Tree], random: Random) -> None:
+    sent = [protobuf_of(tree) for tree in trees]
+    rows = rows_of(*(TraceBody(message.SerializeToString(), "protobuf") for message in sent))
+    order = random.sample(range(rows.num_rows), rows.num_rows)
+    assert came_back(rows.take(pa.array(order, pa.int64()))) == [canonical(*sent)] * 2
+
+
+@given(bodies, spellings)
+def json_comes_back(trees: list[Tree], spelling: Spelling) -> None:
+    rows = rows_of(*(TraceBody(json_of(tree, spelling), "json") for tree in trees))
+    assert came_back(rows) == [canonical(*map(protobuf_of, trees))] * 2
+
+
+def test_any_request_in_protobuf_comes_back_exactly() -> None:
+    settings(max_examples=60, deadline=None)(protobuf_comes_back)()
+
+
+def test_any_request_in_json_comes_back_exactly() -> None:
+    settings(max_examples=60, deadline=None)(json_comes_back)()
+
+
+@pytest.mark.full
+def test_1000_requests_of_each_encoding_come_back_exactly() -> None:
+    settings(max_examples=1000, deadline=None)(protobuf_comes_back)()
+    settings(max_examples=1000, deadline=None)(json_comes_back)()
+
+
+TRACES = [bytes([n]) * 16 for n in (1, 2)]
+
+
+def in_two_traces(trees: list[Tree]) -> None:
+    """Give all spans new ids, so that each is another span for the lake, too."""
+    scopes = [scope for tree in trees for resource in tree["resourceSpans"] for scope in resource.get("scopeSpans", ())]
+    spans = [span for scope in scopes for span in scope.get("spans", ())]
+    for number, span in enumerate(spans, start=1):
+        span |= {"traceId": TRACES[number % 2], "spanId": number.to_bytes(8, "big")}
+
+
+def test_traces_come_back_exactly_from_landing_files_and_tables(tmp_path_factory) -> None:
+    @settings(max_examples=8, deadline=None, phases=[Phase.generate])  # to shrink takes minutes
+    @given(st.lists(requests(sound_spans), min_size=2, max_size=4), spellings)
+    def comes_back(trees: list[Tree], spelling: Spelling) -> None:
+        in_two_traces(trees)
+        sent = [protobuf_of(tree) for tree in trees]
+        folder = create_folder(tmp_path_factory.mktemp("lake"))
+        with closing(LandingWriter(folder.path, "spans", now=START, disk=UnflushedDisk())) as writer:
+            compactor = Compactor(folder, disk=UnflushedDisk())
+            for number, (tree, message) in enumerate(zip(trees, sent, strict=True)):
+                in_json = TraceBody(json_of(tree, spelling), "json")
+                rows = rows_of(in_json if number % 2 else TraceBody(message.SerializeToString(), "protobuf"))
+                writer.commit(rows, [Request(f"{number:064}", rows.num_rows)])
+                if number == 0:
+                    compactor.absorb()
+        assert exported(folder) == canonical(*sent)
+        compactor.absorb()
+        assert exported(folder) == canonical(*sent)
+
+    comes_back()
+
+
+def exported(folder: LakeFolder) -> list[tuple[str, ...]]:
+    """Both traces in both encodings."""
+    opened = lake.open(folder.path)
+    rows = [opened.trace(trace.hex()).arrow() for trace in TRACES]
+    protobuf = canonical(*(ExportTraceServiceRequest.FromString(otlp.export_protobuf(r, folder.promoted)) for r in rows))
+    assert canonical(*(message_of(otlp.export_json(r, folder.promoted)) for r in rows)) == protobuf
+    return protobuf
+
+
+ORDER_ID = Promoted("order_id", "order.id", "+", "span", "i", aliases=("orderId",))
+REGION = Promoted("region", "cloud.region", "+", "resource")
+
+
+def test_rows_from_before_and_after_a_promotion_come_back_exactly(lake_folder, writer) -> None:
+    spans = []
+    for number in range(1, 4):
+        span = Span()
+        span.CopyFrom(SPAN)
+        span.trace_id, span.span_id = TRACES[0], number.to_bytes(8, "big")
+        span.attributes.insert(1, KeyValue(key="order.id", value=AnyValue(int_value=number)))
+        span.attributes.add(key="orderId", value=AnyValue(string_value="x"))
+        spans.append(span)
+    spans[2].attributes[1].value.string_value = "not of the canonical type"
+    sent = [request(span) for span in spans]
+    for message in sent:
+        message.resource_spans[0].resource.attributes.insert(
+            0, KeyValue(key="cloud.region", value=AnyValue(string_value="eu"))
+        )
+    for message, promotion in zip(sent, (None, ORDER_ID, REGION), strict=True):
+        lake_folder = add_promotion(lake_folder, promotion) if promotion else lake_folder
+        rows, requests_ = lake_rows([message.SerializeToString()], promoted=lake_folder.promoted)
+        writer.commit(rows, requests_)
+        assert exported(lake_folder) == canonical(*sent[: sent.index(message) + 1])
+        compactor = Compactor(lake_folder, disk=UnflushedDisk())
+        compactor.absorb()
+        compactor.lease.release()
+    assert exported(lake_folder) == canonical(*sent)
+    assert lake.open(lake_folder.path).trace(TRACES[0].hex()).arrow()["order_id"].to_pylist() == [1, 2, None]
