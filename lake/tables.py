@@ -169,8 +169,8 @@ class DeltaLog:
         version: int = orjson.loads(path.read_bytes())["version"]
         if version != self._writers_of:
             checkpoint = pq.ParquetFile(self._log / _checkpoint_name(version)).read(columns=["txn"])
-            names = checkpoint.column("txn").combine_chunks().field("appId").drop_null().to_pylist()
-            self._writers, self._writers_of = names, version
+            transactions = checkpoint.column("txn").combine_chunks().drop_null()
+            self._writers, self._writers_of = transactions.field("appId").to_pylist(), version
         return self._writers
 
     def commit(
