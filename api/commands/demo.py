@@ -82,7 +82,7 @@ def _welcome(url: str, keys: Keys, lab: Lab | None) -> str:
         f"  ingest key  {keys.ingest}",
         f"  live key    {keys.live}",
         "",
-        "  The latest orders:",
+        "  The latest traces of checkout:",
         f'  curl -H "Authorization: Bearer {keys.live}" "{url}/v1/traces?service=checkout&limit=3"',
         "",
         "  Ctrl-C stops all; the data stays.",

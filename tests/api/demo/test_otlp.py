@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from api.demo.ending import ending
 from api.demo.model import Detail, filled
@@ -31,7 +32,7 @@ def plain(values):
 def test_every_span_is_in_the_body_with_its_ids_times_attributes_and_ending(story, requests):
     made, ids = requests
     body, count = Encoder(story).body([requests])
-    found = {}
+    found: dict[tuple[bytes, bytes], tuple[Span, dict[str, object], str]] = {}
     for resource_spans in ExportTraceServiceRequest.FromString(body).resource_spans:
         resource = plain(resource_spans.resource.attributes)
         for scope_spans in resource_spans.scope_spans:
@@ -40,7 +41,7 @@ def test_every_span_is_in_the_body_with_its_ids_times_attributes_and_ending(stor
     for place, visits in enumerate(made.visits):
         for row in np.flatnonzero(visits.made):
             span, resource, scope = found[ids.traces[row].tobytes(), ids.spans[place][row].tobytes()]
-            words = story.words(at(made, row))
+            words = story.words(at(made, int(row)))
             end = ending(
                 visits.call, http_status=visits.http_status[row], failure=visits.failure[row], failed=visits.failed[row]
             )
