@@ -65,6 +65,7 @@ def create_app(settings: ServerSettings) -> Litestar:
         lifespan=[lifespan],
         state=State({"started_at_s": time.time()}),
         openapi_config=openapi_config(),
+        logging_config=None,  # api.logs decides
         request_max_body_size=None,  # lake.settings decides, before and after inflation (api.bodies)
     )
 

@@ -22,7 +22,9 @@ _KEY = re.compile(rf"((?:(?<!\w)|(?<=%[0-9A-Fa-f]{{2}}))(?:{'|'.join(f.prefix fo
 def configure_logging() -> None:
     """Set structlog up for this process."""
     terminal = sys.stderr.isatty()
-    renderer: Any = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+    # plain: the pretty tracebacks show local variables, and one of those may be a key
+    readable = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer: Any = readable if terminal else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -12,6 +12,7 @@ import rich_click as click
 from lake.control import FIRST_PROJECT, Control
 from notebooks.jupyter import Lab, lab_for
 
+from ..logs import configure_logging
 from ..serve import Command, Supervisor, check_port, commands, wait_until_healthy
 from ..settings import ServerSettings
 from .options import control_options
@@ -45,12 +46,13 @@ def serve(host: str, port: int, workers: int, data: Path, control_url: str | Non
 def prepared(
     host: str, port: int, workers: int, data: Path, control_url: str | None, *, with_lab: bool
 ) -> tuple[ServerSettings, Lab | None]:
-    """Settings out of the options and the environment, and JupyterLab if wanted.
+    """Settings out of the options and the environment, and JupyterLab if wanted; from here on logs go to stderr.
 
     Raises:
         ServeError: the port is taken.
         SettingError: a value cannot be.
     """
+    configure_logging()
     settings = ServerSettings.from_env(
         os.environ | {"TRACELAKE_HOST": host, "TRACELAKE_PORT": str(port), "TRACELAKE_WORKERS": str(workers),
                       "TRACELAKE_DATA": str(data), "TRACELAKE_CONTROL_URL": control_url or ""}

@@ -5,6 +5,7 @@ import gzip
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from typing import Any
 
 import pytest
 import zstandard
@@ -32,7 +33,7 @@ CODINGS = {
 }
 
 
-@pytest.fixture(params=CODINGS, ids=CODINGS)
+@pytest.fixture(params=list(CODINGS))
 def coding(request):
     """How to compress, and the Content-Encoding of it."""
     return CODINGS[request.param]
@@ -125,7 +126,7 @@ class Asked:
         bodies = Bodies(self.inflight, max_bytes, pool, read_s)
 
         @post("/", status_code=200)
-        async def echo(request: Request) -> Response[bytes]:
+        async def echo(request: Request[Any, Any, Any]) -> Response[bytes]:
             async with bodies.inflated(request) as body:
                 self.seen = self.inflight.bytes
                 return Response(body, media_type="application/octet-stream")

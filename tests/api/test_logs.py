@@ -12,10 +12,20 @@ from api.logs import configure_logging, redact
 from lake.control.keys import FAMILIES, new_key
 
 
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
 @pytest.fixture
-def log(monkeypatch):
+def stderr():
+    """Where lines go: a file or a pipe."""
+    return io.StringIO()
+
+
+@pytest.fixture
+def log(monkeypatch, stderr):
     """Logs one event and returns the line that was written."""
-    stderr = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stderr)
     configure_logging()
 
@@ -66,6 +76,17 @@ def test_no_key_is_in_the_text_of_an_exception(log):
         line = log("failed", exc_info=error)
     assert key[5:] not in line
     assert "cannot use proj_***" in json.loads(line)["exception"]
+
+
+@pytest.mark.parametrize("stderr", [Terminal()], ids=["terminal"])
+def test_a_traceback_on_a_terminal_shows_no_local_variables(log):
+    key = new_key("live")
+    try:
+        raise RuntimeError("broken")
+    except RuntimeError as error:
+        line = log("failed", exc_info=error)
+    assert key[9:] not in line
+    assert "RuntimeError" in line
 
 
 def test_a_line_is_one_json_object_on_stderr_and_stdout_stays_clean():

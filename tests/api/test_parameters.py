@@ -1,6 +1,8 @@
 """Query strings as clients write them."""
 
 import datetime as dt
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from litestar.datastructures import MultiDict
@@ -9,15 +11,10 @@ from api.parameters import Parameters, parse_time, parse_trace_id
 from lake.errors import InvalidParameter
 
 
-class Query:
-    """A request as far as parameters look at it."""
-
-    def __init__(self, *pairs):
-        self.query_params = MultiDict(pairs)
-
-
 def parameters(*pairs):
-    return Parameters(Query(*pairs))
+    """The parameters of a request with these pairs in its query string."""
+    request: Any = SimpleNamespace(query_params=MultiDict(pairs))
+    return Parameters(request)
 
 
 def refused(asked, param):
