@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from lake import compaction, partitioning
+from lake import compaction, partitioning, tables
 from lake.batches import REPEAT_WINDOW_S
 from lake.compaction import Absorbed, Compactor, bounded, contiguous
 from lake.disk import Disk
@@ -23,7 +23,7 @@ from lake.folder import add_promotion
 from lake.landing import LandingFile, LandingWriter, Request
 from lake.lease import LEASE_S, Lease
 from lake.schema import TABLES, Promoted
-from lake.tables import DeltaLog
+from lake.tables import DeltaLog, log_file
 from tests.lake.checks import (
     DISK,
     SPAN_TABLES,
@@ -38,6 +38,7 @@ from tests.lake.checks import (
     span_ids,
     table_of,
 )
+from tests.lake.sim_disk import UnflushedDisk
 from tests.lake.spans import START, otlp_body, rows_of
 
 HOUR = dt.timedelta(hours=1)
@@ -280,6 +281,38 @@ def test_the_files_of_a_dead_writer_are_absorbed(lake_folder, bodies):
     assert_exactly_once(lake_folder.path, bodies)
 
 
+def test_a_dead_writers_watermark_goes_after_its_last_file(lake_folder, writer, bodies, monkeypatch):
+    monkeypatch.setattr(tables, "CHECKPOINT_EVERY", 1)
+    compactor = Compactor(lake_folder, disk=DISK)
+    dead = LandingWriter(lake_folder.path, "spans", now=START, disk=DISK)
+    folder = dead.commit(*rows_of([bodies[0]])).path.parent.parent
+    dead.close()
+    land(writer, bodies[1])
+    compactor.absorb()
+    assert watermarks(lake_folder, dead) == [1, 1, 1]
+    shutil.rmtree(folder)
+    land(writer, bodies[2])
+    compactor.absorb()
+    assert watermarks(lake_folder, dead) == [0, 0, 0]
+    assert watermarks(lake_folder, writer) == [2, 2, 2]
+    assert_exactly_once(lake_folder.path, bodies)
+
+
+def test_a_power_loss_brings_back_no_file_of_a_forgotten_writer(lake_folder, writer, bodies, monkeypatch):
+    monkeypatch.setattr(tables, "CHECKPOINT_EVERY", 1)
+    land(writer, bodies[0])
+    disk = RecordingDisk()
+    compactor = Compactor(lake_folder, disk=disk)
+    compactor.absorb()
+    (stream := lake_folder.path / "landing/spans").joinpath(writer.writer).rename(lake_folder.path / "away")
+    other = LandingWriter(lake_folder.path, "spans", now=START, disk=DISK)
+    land(other, bodies[1])
+    disk.steps.clear()
+    compactor.absorb()
+    assert disk.steps.index(stream) < disk.steps.index(log_file(lake_folder.path / "batches", 2))
+    other.close()
+
+
 # Crashes
 
 
@@ -327,9 +360,10 @@ for _name in ("write", "flush", "rename", "link", "flush_folder", "make_folder")
     setattr(StoppingDisk, _name, _stopping)
 
 
-def test_a_crash_before_any_file_operation_loses_and_doubles_nothing(lake_folder, writer, bodies, tmp_path):
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.full)])
+def test_a_crash_before_any_file_operation_loses_and_doubles_nothing(lake_folder, writer, bodies, tmp_path, every):
     land(writer, *bodies)
-    for operations in range(10_000):
+    for operations in range(0, 10_000, every):
         lake = replace(lake_folder, path=tmp_path / str(operations))
         shutil.copytree(lake_folder.path, lake.path)
         clock = Clock()
@@ -444,21 +478,24 @@ def test_a_lake_without_the_promotion_is_read_as_before(lake_folder, writer, com
 
 
 def test_the_name_of_a_landing_file_is_flushed_before_its_requests_are_decided(lake_folder, writer, bodies):
-    order = []
-
-    class Recording(Disk):
-        def flush_folder(self, folder):
-            order.append(folder)
-            super().flush_folder(folder)
-
-        def link(self, source, target):
-            order.append(target)
-            super().link(source, target)
-
     block = writer.commit(*rows_of(bodies)).path.parent
-    Compactor(lake_folder, disk=Recording()).absorb()
-    decided = lake_folder.path / "batches/_delta_log" / f"{1:020}.json"
-    assert order.index(block) < order.index(decided)
+    disk = RecordingDisk()
+    Compactor(lake_folder, disk=disk).absorb()
+    assert disk.steps.index(block) < disk.steps.index(log_file(lake_folder.path / "batches", 1))
+
+
+class RecordingDisk(UnflushedDisk):
+    """Notes which folders are flushed and which commits get their name."""
+
+    def __init__(self):
+        self.steps = []
+
+    def flush_folder(self, folder):
+        self.steps.append(folder)
+
+    def link(self, source, target):
+        self.steps.append(target)
+        super().link(source, target)
 
 
 def run(program, *args):

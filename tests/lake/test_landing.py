@@ -10,7 +10,7 @@ import sys
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lake import landing
@@ -260,6 +260,7 @@ def test_a_file_that_the_disk_does_not_give_is_not_called_damaged(writer, rows):
 # What waits
 
 
+@settings(deadline=None, max_examples=30)
 @given(
     counts=st.lists(st.integers(1, 12), min_size=1, max_size=3),
     absorbed=st.lists(st.integers(0, 14), min_size=3, max_size=3),

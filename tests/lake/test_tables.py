@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lake import partitioning, tables
@@ -460,6 +460,7 @@ def test_an_hour_and_its_number_are_the_same(number):
 # Bounds
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.datetimes(dt.datetime(1, 1, 1), dt.datetime(9999, 12, 31, 23, 59, 59, 998999)), min_size=1))  # noqa: DTZ001
 def test_bounds_of_times_are_rounded_outwards_to_milliseconds(times):
     times = [time.replace(tzinfo=dt.UTC) for time in times]
@@ -523,6 +524,7 @@ def spans_of(lengths):
     return pa.table({"trace_id": ids.take(pa.array(np.repeat(np.arange(len(lengths)), lengths)))})
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(1, 14), min_size=1, max_size=30))
 def test_files_hold_at_most_their_rows_and_disjoint_traces(lengths):
     with pytest.MonkeyPatch.context() as patch:
@@ -547,6 +549,7 @@ def test_files_of_the_real_size_are_cut_too():
     assert [part.num_rows for part in parts] == [999_995, 1_000_000, 20]
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=40))
 def test_rows_go_to_the_partition_of_their_hour_in_the_order_of_the_table(places):
     times = [START + dt.timedelta(hours=hour, microseconds=number) for number, (hour, _) in enumerate(places)]
