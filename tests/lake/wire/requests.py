@@ -17,6 +17,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from lake.schema import PROMOTED, SPAN_KINDS
 
@@ -181,6 +182,13 @@ def protobuf_of(tree: Tree) -> ExportTraceServiceRequest:
     message = ExportTraceServiceRequest()
     _fill(message, tree)
     return message
+
+
+def protobuf_of_value(tree: Tree) -> AnyValue:
+    """One of `values` as a message."""
+    value = AnyValue()
+    _fill(value, tree)
+    return value
 
 
 def _fill(message: Any, fields: Tree) -> None:
