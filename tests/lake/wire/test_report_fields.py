@@ -118,6 +118,13 @@ def test_a_time_comes_in_any_zone_and_unit(sent):
     assert row("deploy", DEPLOY | {"deployed_at": sent})["deployed_at"] == datetime(2024, 1, 15, 14, 30, tzinfo=UTC)
 
 
+@pytest.mark.parametrize("sent", [10**11, 10**14, 10**17])
+def test_a_number_is_in_the_finer_unit_from_its_bound_on(sent):
+    assert row("deploy", DEPLOY | {"timestamp": sent})["deployed_at"] == datetime(1973, 3, 3, 9, 46, 40, tzinfo=UTC)
+    with pytest.raises(WireError, match=r"^timestamp must be a time"):  # in the coarser one it is after 2262
+        decode("deploy", DEPLOY | {"timestamp": sent - 1})
+
+
 @pytest.mark.parametrize(
     ("sent", "microsecond"),
     [
