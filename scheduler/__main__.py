@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import structlog
@@ -23,10 +24,14 @@ def main() -> int:
     """Run until told to stop."""
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     maintenance = Maintenance(Path(os.environ.get("TRACELAKE_DATA", "data")), LakeSettings.from_env(os.environ))
-    scheduler = build(maintenance)
+    told = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: scheduler.shutdown(wait=False))
-    scheduler.start()  # returns after shutdown
+        signal.signal(number, lambda *_: told.set())
+    scheduler = build(maintenance)
+    scheduler.start()
+    told.wait()
+    maintenance.stop()
+    scheduler.shutdown()  # waits for the job under way, which would take the leases again
     maintenance.close()
     return 0
 

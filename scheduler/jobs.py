@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.schedulers.blocking import BlockingScheduler
+from apscheduler.schedulers.background import BackgroundScheduler
 
 from .maintenance import Maintenance
 
@@ -12,12 +12,12 @@ REWRITE_EVERY_S = 60
 RETAIN_EVERY_S = 300
 
 
-def build(maintenance: Maintenance) -> BlockingScheduler:
+def build(maintenance: Maintenance) -> BackgroundScheduler:
     """A scheduler that has not been started.
 
     A job that is late runs once and not as often as it missed (`coalesce`), however late (`misfire_grace_time`).
     """
-    scheduler = BlockingScheduler(
+    scheduler = BackgroundScheduler(
         executors={"default": ThreadPoolExecutor(1)},  # compaction, rewrite and retention write the same tables
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         timezone="UTC",

@@ -33,6 +33,10 @@ def is_compaction_due(file_count: int, waited_s: float, settings: LakeSettings) 
     return file_count >= settings.compaction_files or (file_count > 0 and waited_s >= settings.compaction_interval_s)
 
 
+class _Stopped(Exception):
+    """The process is to end. Between any two steps that is safe: the next compactor goes on from what each table says."""
+
+
 @dataclass(slots=True)
 class _Lake:
     compactor: Compactor
@@ -49,6 +53,7 @@ class Maintenance:
     monotonic_s: Callable[[], float] = time.monotonic
     now_s: Callable[[], float] = time.time
     _lakes: dict[Path, _Lake] = field(default_factory=dict)
+    _is_stopping: bool = False
 
     def compact(self) -> None:
         """Absorb the landing of each lake where it is due."""
@@ -62,8 +67,12 @@ class Maintenance:
         """Drop what is too old and delete what nobody needs."""
         self._each(lambda lake: keep(lake.compactor, self.settings, now_s=self.now_s()))
 
+    def stop(self) -> None:
+        """End the job under way, which may be in another thread, before its next step."""
+        self._is_stopping = True
+
     def close(self) -> None:
-        """Let other processes take over at once."""
+        """Let other processes take over at once; no job may be under way."""
         for lake in self._lakes.values():
             lake.compactor.lease.release()
 
@@ -82,7 +91,10 @@ class Maintenance:
     def _each(self, step: Callable[[_Lake], object]) -> None:
         for folder in sorted(self.data.glob("*/*/lake.json")):
             try:
+                self._step()
                 step(self._lake(folder.parent))
+            except _Stopped:
+                return
             except (LeaseLost, CommitConflict) as error:
                 log.info("left to another process", lake=str(folder.parent), reason=str(error))
             except (LakeError, OSError) as error:
@@ -94,5 +106,10 @@ class Maintenance:
         if known is None or known.compactor.lake != lake:
             if known is not None:
                 known.compactor.lease.release()
-            known = self._lakes[folder] = _Lake(Compactor(lake))
+            known = self._lakes[folder] = _Lake(Compactor(lake, step=self._step))
         return known
+
+    def _step(self, _: str = "") -> None:
+        """Called before each step of a job."""
+        if self._is_stopping:
+            raise _Stopped

@@ -211,8 +211,8 @@ def state(pid: int) -> str:
 
 
 def has_ended(pid: int) -> bool:
-    """Whether a process has given back all it had."""
-    return state(pid) in ("", "Z", "X")
+    """Whether a process has given back all it had: the last of its threads has ended, not just the first."""
+    return state(pid) in ("", "Z") and len(list((PROC / str(pid)).glob("task/*"))) <= 1
 
 
 def _items(file: Path) -> set[bytes]:

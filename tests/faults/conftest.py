@@ -5,7 +5,7 @@ import pytest
 from tests.servers import PROC
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def settings():
     """Environment of a server that compacts every four landing files, and at least once a second."""
     if not (PROC / "self" / "environ").exists():

@@ -1,17 +1,22 @@
 """Rounds: what a compactor is doing, seen from outside.
 
 Takes   the folder of a lake.
-Gives   how far its tables are, and whether a round of compaction was cut in two.
+Gives   how far its tables are, whether a round of compaction was cut in two, who has the lease; and lets that run out.
 Refuses nothing.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import orjson
+
 from lake.schema import TABLES
 from lake.tables import DeltaLog
+
+LEASE = "compactor.lease"
 
 _OF_SPANS = [table for table in TABLES.values() if table.landing == "spans"]
 
@@ -38,3 +43,15 @@ def is_torn(path: Path) -> bool:
         return True
     named = sum(len(log.files()) for log in logs if log.table.name == "spans")
     return data_files(path) > named
+
+
+def holder(path: Path) -> int:
+    """The process that has the lease, 0 if none has."""
+    content = orjson.loads((path / LEASE).read_bytes() or b"{}")
+    return int(content.get("owner", "0-").partition("-")[0])
+
+
+def end_lease(path: Path) -> None:
+    """Let the time of the lease be over, so that no test has to wait for it."""
+    content = orjson.loads((path / LEASE).read_bytes() or b"{}")
+    (path / LEASE).write_bytes(orjson.dumps(content | {"expires_at_s": time.time() - 1}))

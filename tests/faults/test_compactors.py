@@ -8,16 +8,13 @@ import signal
 import time
 from pathlib import Path
 
-import orjson
 import pytest
 
 from lake.lease import LEASE_S
 from tests.faults.checker import assert_settles, check
 from tests.faults.load import Ledger, Load, deliver_waiting
-from tests.faults.rounds import data_files, decisions, is_torn
+from tests.faults.rounds import LEASE, data_files, decisions, end_lease, holder, is_torn
 from tests.servers import DEADLINE_S, running, state, wait_until
-
-LEASE = "compactor.lease"
 
 
 @pytest.fixture
@@ -63,18 +60,6 @@ def stop_inside_a_round(lake: Path) -> int:
             return compactor
         os.kill(compactor, signal.SIGCONT)
         assert time.monotonic() < deadline, "no round was caught before its end"
-
-
-def holder(lake: Path) -> int:
-    """The process that holds the lease, 0 if none does."""
-    content = orjson.loads((lake / LEASE).read_bytes() or b"{}")
-    return int(content.get("owner", "0-").partition("-")[0])
-
-
-def end_lease(lake: Path) -> None:
-    """Let the time of the lease be over."""
-    content = orjson.loads((lake / LEASE).read_bytes())
-    (lake / LEASE).write_bytes(orjson.dumps(content | {"expires_at_s": time.time() - 1}))
 
 
 def is_free(file: Path) -> bool:

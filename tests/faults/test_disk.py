@@ -10,25 +10,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.faults.checker import assert_healthy, assert_settles, check
-from tests.faults.load import Ledger, Load, Request, deliver_waiting, make_request
+from tests.faults.load import Ledger, Load, deliver_waiting, make_request
 from tests.servers import Server, running, wait_until
 
 DISK_BYTES = 64 * 2**20
 
 
-@pytest.fixture
-def server(tmp_path, settings):
-    with running(tmp_path / "data", workers=1, settings=settings) as server:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, settings):
+    with running(tmp_path_factory.mktemp("disk") / "data", workers=1, settings=settings) as server:
         yield server
 
 
-def post(server: Server, request: Request) -> httpx.Response:
+@pytest.fixture(scope="module")
+def ledger():
+    """What was sent to `server`."""
+    return Ledger()
+
+
+def retry_after_s(server: Server, ledger: Ledger) -> int:
+    """When a request that is refused shall come again."""
+    request = ledger.take(make_request(8))
     headers = server.sending | {"Content-Type": "application/x-protobuf"}
-    return server.client.post("/ingest/v1/traces", content=request.body, headers=headers)
+    answer = server.client.post("/ingest/v1/traces", content=request.body, headers=headers)
+    ledger.answered(request, answer.status_code)
+    assert answer.status_code == 503
+    return int(answer.headers["Retry-After"])
 
 
 @contextmanager
@@ -55,20 +65,18 @@ def is_traced(pid: int, tracer: subprocess.Popen[bytes]) -> bool:
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="needs strace, to let system calls fail")
 @pytest.mark.parametrize("call", ["fdatasync", "rename", "fsync"])
-def test_what_the_disk_refuses_is_answered_503_and_never_acknowledged(server, call):
+def test_what_the_disk_refuses_is_answered_503_and_never_acknowledged(server, ledger, call):
     """`fsync` is the last step: the file is there, and is not promised; its repeat must count once."""
-    ledger = Ledger()
     [_, worker] = server.processes("api.server")
     with Load(server.url, server.sending, ledger):
-        wait_until(lambda: len(ledger.acknowledged_now()) > 20, lambda: f"{ledger.statuses}")
+        before = len(ledger.acknowledged_now())
+        wait_until(lambda: len(ledger.acknowledged_now()) > before + 20, lambda: f"{ledger.statuses}")
     with failing(worker, call):
-        before = ledger.acknowledged_now()
+        acknowledged, refused = ledger.acknowledged_now(), ledger.statuses[503]
         with Load(server.url, server.sending, ledger):
-            wait_until(lambda: ledger.statuses[503] > 10, lambda: f"{ledger.statuses}")
-        assert ledger.acknowledged_now() == before
-        answer = post(server, make_request(8))
-        assert answer.status_code == 503
-        assert int(answer.headers["Retry-After"]) >= 1
+            wait_until(lambda: ledger.statuses[503] > refused + 10, lambda: f"{ledger.statuses}")
+        assert ledger.acknowledged_now() == acknowledged
+        assert retry_after_s(server, ledger) >= 1
         verdict = check(server.lake, ledger, is_settled=False)
         assert verdict.is_sound, verdict
     deliver_waiting(server.url, server.sending, ledger)
@@ -92,7 +100,12 @@ def small_disk(tmp_path):
     if mounted.returncode:
         pytest.skip(f"needs mount, for a small disk to fill: {mounted.stderr}")
     yield place
-    subprocess.run(["umount", str(place)], check=True)
+    unmounted = ["umount", str(place)]
+    wait_until(lambda: not subprocess.run(unmounted, check=False).returncode, lambda: used_by(place))
+
+
+def used_by(place: Path) -> str:
+    return subprocess.run(["fuser", "-vm", str(place)], capture_output=True, text=True, check=False).stderr
 
 
 def fill(disk: Path) -> Path:
@@ -117,9 +130,7 @@ def test_on_a_full_disk_ingest_answers_503_and_queries_go_on_until_there_is_spac
             wait_until(lambda: len(ledger.acknowledged_now()) > 20, lambda: f"{ledger.statuses}")
             ballast = fill(small_disk)
             wait_until(lambda: ledger.statuses[503] > 10, lambda: f"{ledger.statuses}")
-            answer = post(server, make_request(8))
-            assert answer.status_code == 503
-            assert int(answer.headers["Retry-After"]) >= 1
+            assert retry_after_s(server, ledger) >= 1
             known = ledger.sent[min(ledger.acknowledged_now())]
             assert server.client.get(f"/v1/traces/{known.trace_id}", headers=server.reading).status_code == 200
             verdict = check(server.lake, ledger, is_settled=False)
