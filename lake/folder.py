@@ -8,6 +8,7 @@ Refuses a folder without it, or with a version this code does not know: `NotALak
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from .errors import NotALake
 from .schema import FORMAT_VERSION, PROMOTED, Promoted
 
 FILE_NAME = "lake.json"
+
+_ESCAPE = re.compile("%[0-9a-fA-F]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,9 @@ def open_folder(path: Path) -> LakeFolder:
     """Read what kind of lake the folder holds.
 
     Raises:
-        NotALake: there is none, or its format is newer than this version of Tracelake.
+        NotALake: there is none, or its format is newer than this version of Tracelake, or no lake can be there.
     """
+    _check_path(path)
     try:
         content = orjson.loads((path / FILE_NAME).read_bytes())
         if content["format_version"] > FORMAT_VERSION:
@@ -51,7 +55,12 @@ def open_folder(path: Path) -> LakeFolder:
 
 
 def create_folder(path: Path, *, disk: Disk | None = None) -> LakeFolder:
-    """Make the folder a lake, unless it is one already."""
+    """Make the folder a lake, unless it is one already.
+
+    Raises:
+        NotALake: no lake can be there, or what is there is of a newer format.
+    """
+    _check_path(path)
     if not (path / FILE_NAME).exists():
         disk = disk or Disk()
         make_folders_durably(disk, path)
@@ -65,6 +74,11 @@ def add_promotion(lake: LakeFolder, promoted: Promoted, *, disk: Disk | None = N
     earlier = open_folder(lake.path).promoted[len(PROMOTED) :]  # there may be more of them than when `lake` was opened
     replace_durably(disk or Disk(), lake.path / FILE_NAME, _content((*earlier, promoted)))
     return open_folder(lake.path)
+
+
+def _check_path(path: Path) -> None:
+    if found := _ESCAPE.search(str(path.absolute())):
+        raise NotALake(f"{path}: the path has {found[0]!r}, which Delta readers take for another character; use another one")
 
 
 def _content(extra: tuple[Promoted, ...]) -> bytes:

@@ -1,7 +1,7 @@
 """Queries: all SQL of the project that reads a lake, as text over the files of a snapshot.
 
 Takes   a snapshot's tables.
-Gives   `SELECT` texts: one relation per table (`source`), the view of errors, the questions behind the API.
+Gives   `SELECT` texts: one relation per table (`source`), the views of errors and deploys, the questions behind the API.
 Refuses nothing. Values are always bound (`$name`); only file names, which we made ourselves, are written into the text.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .schema import PROMOTED, Promoted, Table
+from .schema import PROMOTED, SPAN_IDENTITY, SPAN_RECENCY, Promoted, Table
 
 
 def source(
@@ -42,7 +42,7 @@ def source(
 
 
 def _read(paths: Sequence[str], *, by_name: bool) -> str:
-    listed = ", ".join(_literal(path) for path in paths)
+    listed = ", ".join(literal(path) for path in paths)
     return f"read_parquet([{listed}], hive_partitioning = false, union_by_name = {by_name})"
 
 
@@ -50,67 +50,66 @@ def _column(name: str, own: tuple[Promoted, ...]) -> str:
     for promoted in own:
         if promoted.column == name:
             where = "attributes" if promoted.where == "span" else "resource_attributes"
-            text = f"coalesce({name}, TRY_CAST({where}[{_literal(promoted.key)}] AS {_TYPES[promoted.type]}))"
-            return f"{text} AS {name}"
-    return name
+            value = f"{where}[{literal(promoted.key)}]"
+            if promoted.type == "i":  # only what is written as an integer: a cast alone would round 2.6 to 3
+                value = f"CASE WHEN regexp_full_match({value}, '-?[0-9]{{1,19}}') THEN TRY_CAST({value} AS BIGINT) END"
+            return f"coalesce({identifier(name)}, {value}) AS {identifier(name)}"
+    return identifier(name)
 
 
-_TYPES = {"s": "VARCHAR", "i": "BIGINT"}
-
-
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """A text as SQL."""
     return "'" + text.replace("'", "''") + "'"
 
 
-DISTINCT_SPANS = """
-    SELECT * FROM ({source})
+def identifier(name: str) -> str:
+    """A column's name as SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+_SAME_SPAN = ", ".join(SPAN_IDENTITY)
+_LATEST_FIRST = ", ".join(f"{name} DESC" for name in SPAN_RECENCY)
+
+DISTINCT_SPANS = f"""
+    SELECT * FROM ({{source}})
     WHERE trace_id = $trace_id
-    QUALIFY row_number() OVER (PARTITION BY span_id, kind, start_time, start_ns_remainder ORDER BY ingested_at DESC) = 1
-    ORDER BY start_time, start_ns_remainder, span_id
+    QUALIFY row_number() OVER (PARTITION BY {_SAME_SPAN} ORDER BY {_LATEST_FIRST}) = 1
+    ORDER BY start_time, start_ns_remainder, span_id, kind
     LIMIT $limit
 """
 """The spans of one trace. A span that came twice is there once, as it came last (clients retry whole requests)."""
 
 
-ERRORS = """
-    WITH reported AS (
+def errors(errors: str, exceptions: str) -> str:
+    """Every occurrence of an error once: reported ones, and exception events of spans that nobody reported as well.
+
+    Reports are the same one when their id is equal (a repeated Idempotency-Key gives the same id), or their request, time
+    and message. A report and an event are the same occurrence when class, message and trace are equal, else class, message
+    and request, and they lie within 5 s of each other. Equal ones are paired one to one in order of time; as many pairs as
+    there can be (see `_pairs`).
+
+    Args:
+        errors: SELECT of the table `errors`.
+        exceptions: SELECT of the table `exceptions`.
+    """
+    return f"""
+    WITH RECURSIVE
+    by_id AS (
         SELECT * FROM ({errors})
-        QUALIFY row_number() OVER (PARTITION BY id ORDER BY ingested_at) = 1
-            AND (request_id IS NULL OR row_number() OVER (
-                PARTITION BY request_id, timestamp, message ORDER BY ingested_at, id) = 1)
+        QUALIFY row_number() OVER (PARTITION BY id ORDER BY ingested_at, timestamp, message) = 1
+    ),
+    reported AS (
+        SELECT * FROM by_id
+        QUALIFY request_id IS NULL
+            OR row_number() OVER (PARTITION BY request_id, timestamp, message ORDER BY ingested_at, id) = 1
     ),
     raised AS (
         SELECT * FROM ({exceptions})
-        QUALIFY row_number() OVER (PARTITION BY id ORDER BY ingested_at DESC) = 1
+        QUALIFY row_number() OVER (PARTITION BY id ORDER BY ingested_at DESC, timestamp DESC, exception_class, message) = 1
     ),
-    sides AS (
-        SELECT id, 'reported' AS side, exception_class, message, timestamp, coalesce(trace_id, request_id) AS correlation
-        FROM reported WHERE trace_id IS NOT NULL OR request_id IS NOT NULL
-        UNION ALL
-        SELECT id, 'raised', exception_class, message, timestamp, trace_id FROM raised
-        UNION ALL
-        SELECT id, 'raised', exception_class, message, timestamp, request_id FROM raised WHERE request_id IS NOT NULL
-    ),
-    gaps AS (
-        SELECT *, timestamp - lag(timestamp) OVER same > INTERVAL 5 SECONDS AS gap
-        FROM sides WINDOW same AS (PARTITION BY exception_class, message, correlation ORDER BY timestamp, side, id)
-    ),
-    clusters AS (
-        SELECT *, count(*) FILTER (gap) OVER (
-            PARTITION BY exception_class, message, correlation ORDER BY timestamp, side, id) AS cluster
-        FROM gaps
-    ),
-    ranked AS (
-        SELECT *, row_number() OVER (
-            PARTITION BY exception_class, message, correlation, cluster, side ORDER BY timestamp, id) AS place
-        FROM clusters
-    ),
-    pairs AS (
-        SELECT a.id AS reported_id, min(b.id) AS raised_id
-        FROM ranked a JOIN ranked b USING (exception_class, message, correlation, cluster, place)
-        WHERE a.side = 'reported' AND b.side = 'raised' AND abs(epoch_us(a.timestamp) - epoch_us(b.timestamp)) <= 5000000
-        GROUP BY a.id
-    )
+    {_pairs("by_trace", "trace_id")},
+    {_pairs("by_request", "request_id", besides="by_trace")},
+    pairs AS (SELECT * FROM by_trace UNION ALL SELECT * FROM by_request)
     SELECT r.* REPLACE (
             coalesce(r.trace_id, e.trace_id) AS trace_id, coalesce(r.span_id, e.span_id) AS span_id,
             coalesce(r.service_name, e.service_name) AS service_name,
@@ -121,12 +120,58 @@ ERRORS = """
     UNION ALL BY NAME
     SELECT * EXCLUDE (span_start_time), 'span' AS source FROM raised
     WHERE id NOT IN (SELECT raised_id FROM pairs)
-"""
-"""Every occurrence of an error once: reported ones, and exception events of spans that nobody reported as well.
+    """
 
-A reported error and an event are the same occurrence when class, message and trace (or request) are equal and they lie
-within 5 s of each other. Equal ones are paired in order of time, inside clusters without a gap of more than 5 s.
-"""
+
+_PAIR_WITHIN_US = 5_000_000
+
+
+def _pairs(name: str, key: str, *, besides: str = "") -> str:
+    """Common table expressions that end in `name`: pairs of `reported` and `raised` ids that agree in `key`.
+
+    Each group of equal class, message and key is walked through once, all groups at the same time, a step a turn: the
+    earliest report and the earliest event are a pair if they lie close enough, else the earlier one has none. No other way
+    to pair them makes more pairs.
+
+    Args:
+        besides: pairs whose members are taken already.
+    """
+
+    def side(table: str, id_: str) -> str:
+        free = f"AND id NOT IN (SELECT {id_} FROM {besides})" if besides else ""
+        return f"(SELECT id, exception_class, message, {key} AS key, timestamp FROM {table} WHERE {key} IS NOT NULL {free})"
+
+    def numbered(table: str, id_: str) -> str:
+        return f"""(
+            SELECT id, turn, epoch_us(timestamp) AS at_us,
+                row_number() OVER (PARTITION BY turn ORDER BY timestamp, id) AS place
+            FROM {side(table, id_)} JOIN {name}_groups USING (exception_class, message, key)
+        )"""
+
+    reported, raised = side("reported", "reported_id"), side("raised", "raised_id")
+    return f"""
+    {name}_groups AS MATERIALIZED (
+        SELECT exception_class, message, key, row_number() OVER () AS turn FROM (
+            SELECT exception_class, message, key FROM {reported} INTERSECT SELECT exception_class, message, key FROM {raised}
+        )
+    ),
+    {name}_reported AS MATERIALIZED {numbered("reported", "reported_id")},
+    {name}_raised AS MATERIALIZED {numbered("raised", "raised_id")},
+    {name}_walk AS (
+        SELECT turn, 1::BIGINT AS i, 1::BIGINT AS j, NULL::VARCHAR AS reported_id, NULL::VARCHAR AS raised_id
+        FROM {name}_groups
+        UNION ALL
+        SELECT turn,
+            CASE WHEN b.at_us < a.at_us - {_PAIR_WITHIN_US} THEN i ELSE i + 1 END,
+            CASE WHEN a.at_us < b.at_us - {_PAIR_WITHIN_US} THEN j ELSE j + 1 END,
+            CASE WHEN abs(a.at_us - b.at_us) <= {_PAIR_WITHIN_US} THEN a.id END,
+            CASE WHEN abs(a.at_us - b.at_us) <= {_PAIR_WITHIN_US} THEN b.id END
+        FROM {name}_walk
+        JOIN {name}_reported a USING (turn) JOIN {name}_raised b USING (turn)
+        WHERE a.place = i AND b.place = j
+    ),
+    {name} AS MATERIALIZED (SELECT reported_id, raised_id FROM {name}_walk WHERE reported_id IS NOT NULL)"""
+
 
 DEPLOYS = """
     SELECT * FROM ({deploys}) QUALIFY row_number() OVER (PARTITION BY id ORDER BY ingested_at) = 1
@@ -134,18 +179,24 @@ DEPLOYS = """
 """Every deploy once; a repeated Idempotency-Key gives the same id."""
 
 
-TRACES = """
-    WITH candidates AS (
-        SELECT DISTINCT trace_id FROM ({window})
-        WHERE start_time >= $since AND start_time < $until AND ($service IS NULL OR service_name = $service)
-    ),
-    members AS (
+CANDIDATES = """
+    SELECT trace_id FROM (
+        SELECT *, epoch_us(start_time) * 1000 + start_ns_remainder AS start_ns FROM ({spans})
+        WHERE start_time >= $since AND start_time < $reach)
+    GROUP BY trace_id
+    HAVING {conditions}
+    ORDER BY min(start_ns) DESC, trace_id DESC
+"""
+"""Traces that may be among those that are asked for, newest first: judged by every span as it came, repeats included."""
+
+
+TRACES = f"""
+    WITH members AS (
         SELECT trace_id, span_id, parent_span_id, kind, name, start_time, start_ns_remainder, duration_ns, status,
             service_name, environment, service_version, git_sha, http_method, http_route, http_status_code,
             epoch_us(start_time) * 1000 + start_ns_remainder AS start_ns
-        FROM ({around}) WHERE trace_id IN (SELECT trace_id FROM candidates)
-        QUALIFY row_number() OVER (
-            PARTITION BY trace_id, span_id, kind, start_time, start_ns_remainder ORDER BY ingested_at DESC) = 1
+        FROM ({{spans}})
+        QUALIFY row_number() OVER (PARTITION BY {_SAME_SPAN} ORDER BY {_LATEST_FIRST}) = 1
     ),
     traces AS (
         SELECT trace_id,
@@ -160,7 +211,7 @@ TRACES = """
                     missing := parent_span_id IS NOT NULL, span_id := span_id,
                     environment := environment, version := service_version, git_sha := git_sha,
                     http_method := http_method, http_route := http_route, http_status_code := http_status_code),
-                row(parent_span_id IS NOT NULL, start_ns, -duration_ns, span_id)) AS root
+                row(parent_span_id IS NOT NULL, start_ns, -duration_ns, span_id, kind)) AS root
         FROM members GROUP BY trace_id
     ),
     judged AS (
@@ -169,13 +220,6 @@ TRACES = """
             WHEN root.status = 'ok' THEN 'ok' ELSE 'unset' END AS status
         FROM traces
     )
-    SELECT * FROM judged
-    WHERE start_ns >= $since_ns AND start_ns < $until_ns
-        AND ($service IS NULL OR list_contains(services, $service))
-        AND ($min_duration_ns IS NULL OR end_ns - start_ns >= $min_duration_ns)
-        AND ($status IS NULL OR status = $status)
-        AND ($before_ns IS NULL OR start_ns < $before_ns OR (start_ns = $before_ns AND trace_id < $before_id))
-    ORDER BY start_ns DESC, trace_id DESC
-    LIMIT $limit
+    SELECT * FROM judged WHERE {{conditions}} ORDER BY start_ns DESC, trace_id DESC LIMIT $limit
 """
-"""Traces that start in a window, newest first; a page begins after `(before_ns, before_id)`."""
+"""Summaries of the traces that some spans make, newest first."""

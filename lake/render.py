@@ -1,18 +1,29 @@
 """Render: the spans of one trace as the JSON of the API, made by DuckDB from whole columns.
 
-Takes   rows of `spans`, each span once.
+Takes   rows of `spans` of one trace, each span once.
 Gives   SQL whose one value is a JSON array of spans, and the depth of each span in its tree.
 Refuses nothing: cycles of parents, missing parents and several roots all have a place.
 """
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .queries import identifier, literal
 from .schema import PROMOTED, PROMOTED_CODES, Promoted
+
+
+def with_places(rows: pa.Table) -> pa.Table:
+    """The rows and two columns more: `_depth`, and the start of the trace as `_trace_start_ns`."""
+    start_us = pc.cast(rows.column("start_time"), pa.int64())
+    start_ns = pc.add(pc.multiply(start_us, 1000), pc.cast(rows.column("start_ns_remainder"), pa.int64()))
+    trace_start_ns = pa.repeat(pc.min(start_ns), rows.num_rows)
+    return rows.append_column("_depth", pa.array(depths(rows))).append_column("_trace_start_ns", trace_start_ns)
 
 
 def depths(rows: pa.Table) -> npt.NDArray[np.int64]:
@@ -35,26 +46,27 @@ def spans_json(relation: str, promoted: tuple[Promoted, ...] = PROMOTED) -> str:
     """SQL for the array of spans, by start.
 
     Args:
-        relation: name of the rows, with the further columns `depth` and `trace_start_ns`.
+        relation: name of the rows, with the columns of `with_places`.
     """
     of_span = tuple(p for p in promoted if p.where == "span")
     of_resource = tuple(p for p in promoted if p.where == "resource")
     return f"""
-        SELECT coalesce('[' || string_agg(to_json(span)::VARCHAR, ',' ORDER BY start_ns, span_id) || ']', '[]') FROM (
-            SELECT *, epoch_us(start_time) * 1000 + start_ns_remainder AS start_ns, struct_pack(
+        SELECT coalesce('[' || string_agg(to_json(_span)::VARCHAR, ',' ORDER BY _start_ns, span_id, kind) || ']', '[]')
+        FROM (
+            SELECT *, epoch_us(start_time) * 1000 + start_ns_remainder AS _start_ns, struct_pack(
                 span_id := span_id, parent_span_id := parent_span_id, name := name, service := service_name,
                 kind := kind, category := {_CATEGORY},
-                start_time := {_time("start_time")}, start_time_unix_nano := (start_ns)::VARCHAR,
-                end_time := {_time("start_time + to_microseconds(duration_ns // 1000)")},
-                duration_ms := duration_ns / 1e6, offset_ms := (start_ns - trace_start_ns) / 1e6, depth := depth,
+                start_time := {_time("start_time")}, start_time_unix_nano := (_start_ns)::VARCHAR,
+                end_time := {_time("make_timestamp((_start_ns + duration_ns) // 1000)")},
+                duration_ms := duration_ns / 1e6, offset_ms := (_start_ns - _trace_start_ns) / 1e6, depth := _depth,
                 status := struct_pack(code := status, message := coalesce(status_message, '')),
                 attributes := {attributes_json("attributes", "attribute_types", of_span)},
                 resource := {attributes_json("resource_attributes", "resource_attribute_types", of_resource)},
                 scope := struct_pack(name := scope_name, version := scope_version),
-                events := list_transform(events, lambda e: struct_pack(name := e.name, time := {_time("e.time")},
-                    attributes := {attributes_json("e.attributes", "e.attribute_types", ())})),
-                links := list_transform(links, lambda l: struct_pack(trace_id := l.trace_id, span_id := l.span_id,
-                    attributes := {attributes_json("l.attributes", "l.attribute_types", ())}))) AS span
+                events := coalesce(list_transform(events, lambda e: struct_pack(name := e.name, time := {_time("e.time")},
+                    attributes := {attributes_json("e.attributes", "e.attribute_types", ())})), []),
+                links := coalesce(list_transform(links, lambda l: struct_pack(trace_id := l.trace_id, span_id := l.span_id,
+                    attributes := {attributes_json("l.attributes", "l.attribute_types", ())})), [])) AS _span
             FROM {relation})
     """
 
@@ -62,14 +74,15 @@ def spans_json(relation: str, promoted: tuple[Promoted, ...] = PROMOTED) -> str:
 def attributes_json(values: str, types: str, promoted: tuple[Promoted, ...]) -> str:
     """SQL for one JSON object of all attributes, promoted ones under their keys, each in its own type."""
     from_columns = [
-        f"CASE WHEN contains({types}, {_quoted(p.code)}) THEN '{_json_key(p.key)}:' || to_json({p.column})::VARCHAR END"
+        f"CASE WHEN contains({types}, {literal(p.code)}) "
+        f"THEN {literal(json.dumps(p.key) + ':')} || to_json({identifier(p.column)})::VARCHAR END"
         for p in promoted
     ]
-    letters = f"string_split(translate({types}, {_quoted(PROMOTED_CODES)}, ''), '')"
+    letters = f"string_split(translate({types}, {literal(PROMOTED_CODES)}, ''), '')"
     from_map = f"""list_transform(list_zip(map_keys({values}), map_values({values}), {letters}),
         lambda a: to_json(a[1])::VARCHAR || ':' || CASE
             WHEN a[2] IS NULL THEN 'null'
-            WHEN a[3] IN ('i', 'b', 'a', 'k') THEN a[2]
+            WHEN a[3] IN ('i', 'b', 'a', 'k', 'A', 'K') THEN a[2]
             WHEN a[3] = 'd' AND a[2] NOT IN ('nan', 'inf', '-inf') THEN a[2]
             ELSE to_json(a[2])::VARCHAR END)"""
     parts = f"list_concat(list_filter([{', '.join(from_columns)}], lambda x: x IS NOT NULL), {from_map})"
@@ -78,14 +91,6 @@ def attributes_json(values: str, types: str, promoted: tuple[Promoted, ...]) -> 
 
 def _time(expression: str) -> str:
     return f"strftime({expression}, '%Y-%m-%dT%H:%M:%S.%fZ')"
-
-
-def _json_key(key: str) -> str:
-    return '"' + key.replace("'", "''") + '"'
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 _CATEGORY = """CASE

@@ -3,11 +3,13 @@
 Takes   a DuckDB relation.
 Gives   `.pl()`, `.arrow()`, `.df()`, or the Arrow PyCapsule protocol, so that Polars, pandas, Altair and others take a
         `Result` as it is. `repr` shows 20 rows and reads no more than those.
-Refuses what DuckDB refuses: `QueryError` with its message, `Overloaded` where its memory is not enough.
+Refuses what DuckDB refuses: `QueryError` with its message, `Overloaded` where its memory is not enough, `LakeCorrupt`
+        where a file of the lake is gone.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
-from .errors import Overloaded, QueryError
+from .errors import LakeCorrupt, Overloaded, QueryError
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
 _SHOWN_ROWS = 20
+_FILE_OF_A_LAKE = re.compile(r"/day=[0-9-]+/hour=-?[0-9]+/\S+\.parquet|/landing/\w+/\S+\.parquet")
 
 
 class Result:
@@ -61,7 +64,8 @@ class Result:
         return rows
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
-        return self._relation.__arrow_c_stream__(requested_schema)
+        with refusals():
+            return self._relation.__arrow_c_stream__(requested_schema)
 
     def __repr__(self) -> str:
         with refusals():
@@ -76,6 +80,14 @@ def refusals() -> Iterator[None]:
     except duckdb.OutOfMemoryException as error:  # other queries share the memory, so a moment later it may be enough
         raise Overloaded(
             f"the query needs more memory than there is: ask for a shorter time or less of it ({error})"
+        ) from error
+    except duckdb.IOException as error:
+        if not _FILE_OF_A_LAKE.search(str(error)):
+            raise QueryError(str(error)) from error
+        reason = str(error).partition("\n")[0]
+        raise LakeCorrupt(
+            f"a file is gone or unreadable ({reason}): ask again, for an old answer's files go in time; if it stays so, "
+            "`tracelake doctor` says what to do"
         ) from error
     except duckdb.Error as error:
         raise QueryError(str(error)) from error

@@ -234,6 +234,13 @@ SPANS = Table(
     ),
 )
 
+SPAN_IDENTITY = ("trace_id", "span_id", "kind", "start_time", "start_ns_remainder")
+"""Columns that make a span the same span when it comes again."""
+
+SPAN_RECENCY = ("ingested_at", "duration_ns", "status", "name")
+"""Of equal spans the one counts that is highest in these columns: the one that came last; the others break a tie, so that
+every reader and every rewrite takes the same one."""
+
 ERRORS = Table(
     name="errors",
     landing="errors",

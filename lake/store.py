@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import secrets
+import tempfile
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,25 +23,25 @@ from typing import Any, Self
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from . import queries, render
-from .errors import QueryError
-from .exceptions import exceptions_of
+from . import queries, render, trace_list
+from .errors import InvalidParameter, QueryError
 from .folder import LakeFolder, open_folder
-from .landing import LandingFile, read_rows
+from .relations import LandingCache, Relation, Relations
 from .result import Result, refusals
-from .schema import EXCEPTIONS, tables_of
 from .settings import LakeSettings
-from .snapshot import Snapshot, SnapshotReader, TableSnapshot
+from .snapshot import Snapshot, SnapshotReader
+from .trace_list import TraceFilter
 
 TRACE_MAX_SPANS = 10_000
 """Spans of one trace that are read at most."""
 
-_EVER = (dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.datetime(2262, 4, 11, tzinfo=dt.UTC))
-"""Every time that 64 bits of nanoseconds can name."""
-
 _CACHE_MAX_BYTES = 128 * 2**20
+_QUESTIONS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)
+"""MULTI is PIVOT."""
+
+_NO_VIEWS: Mapping[str, Relation] = {}
+_NO_TABLES: Mapping[str, pa.Table] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +63,30 @@ class Lake:
     """
 
     def __init__(
-        self, folder: LakeFolder, settings: LakeSettings, *, _shared: _Shared | None = None, _token: str | None = None
+        self, folder: LakeFolder, settings: LakeSettings, *, _shared: _Shared | None = None, _at: Snapshot | None = None
     ) -> None:
         """Use `lake.open(path)`."""
-        self.folder = folder
         self.settings = settings
-        self._token = _token
+        self._folder = folder
+        self._at = _at
         self._shared = _shared or _Shared(folder, settings)
 
     @property
     def path(self) -> Path:
-        return self.folder.path
+        return self._folder.path
+
+    @property
+    def folder(self) -> LakeFolder:
+        """What kind of lake it is, with every promotion."""
+        return self._at.lake if self._at else self.snapshot().lake
 
     def snapshot(self) -> Snapshot:
         """The snapshot that a query would run on now."""
         with self._shared.lock:
-            return self._shared.reader.at(self._token) if self._token else self._shared.reader.newest()
+            if self._at is None:
+                return self._shared.reader.newest()
+            self._shared.reader.at(self._at.token)  # raises if its files may be gone
+            return self._at
 
     def at(self, snapshot: Snapshot | str) -> Lake:
         """The same lake at a snapshot (or the text of `X-Lake-Snapshot`): the same question gives the same answer.
@@ -87,9 +96,9 @@ class Lake:
             SnapshotInvalid: it is no snapshot of this lake.
         """
         token = snapshot.token if isinstance(snapshot, Snapshot) else snapshot
-        lake = Lake(self.folder, self.settings, _shared=self._shared, _token=token)
-        lake.snapshot()
-        return lake
+        with self._shared.lock:
+            found = self._shared.reader.at(token)
+        return Lake(self._folder, self.settings, _shared=self._shared, _at=found)
 
     def sql(self, query: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> Result:
         """Run one SELECT over the views `spans`, `errors`, `exceptions`, `deploys`, `requests` and `batches`.
@@ -99,9 +108,13 @@ class Lake:
             params: values for `$name` or `?` in it.
 
         Raises:
-            QueryError: DuckDB refuses the query; the message is DuckDB's.
+            QueryError: it is no SELECT, or DuckDB refuses it; then the message is DuckDB's.
         """
-        return self._ask(query, params, self._views(self.snapshot(), _words(query)))
+        with refusals():
+            statements = duckdb.extract_statements(query)
+        if len(statements) != 1 or statements[0].type not in _QUESTIONS:
+            raise QueryError("ask with one SELECT; a lake is changed by ingest and retention alone")
+        return self._ask(query, params, self._relations().views(_words(query)))
 
     def spans(
         self,
@@ -110,10 +123,14 @@ class Lake:
         since: dt.datetime | None = None,
         until: dt.datetime | None = None,
     ) -> Result:
-        """The spans that started in `[since, until)`, of one service if named; no order."""
-        source = self._source(self.snapshot().tables["spans"], since=since, until=until)
+        """The spans that started in `[since, until)`, of one service if named; no order.
+
+        Raises:
+            InvalidParameter: a time has no time zone.
+        """
         where, params = _conditions("start_time", since, until, service)
-        return self._ask(f"SELECT * FROM ({source.text}){where}", params, [], source)
+        source = self._relations().of("spans", since=since, until=until)
+        return self._ask(f"SELECT * FROM ({source.text}){where}", params, tables=source.tables)
 
     def trace(self, trace_id: str, *, max_spans: int = TRACE_MAX_SPANS) -> Result:
         """The spans of one trace by start, each once.
@@ -122,10 +139,9 @@ class Lake:
             trace_id: 32 hex digits, any case.
         """
         wanted = trace_id.lower()
-        table = self.snapshot().tables["spans"]
-        source = self._source(table, trace_id=wanted, extra=self._tail_of_trace(table, wanted))
+        source = self._relations().of("spans", trace_id=wanted)
         query = queries.DISTINCT_SPANS.format(source=source.text)
-        return self._ask(query, {"trace_id": wanted, "limit": max_spans}, [], source)
+        return self._ask(query, {"trace_id": wanted, "limit": max_spans}, tables=source.tables)
 
     def trace_json(self, trace_id: str, *, max_spans: int = TRACE_MAX_SPANS) -> TraceJson | None:
         """One trace as the API shows it, None if there is no such trace.
@@ -133,35 +149,50 @@ class Lake:
         Args:
             trace_id: 32 hex digits, any case.
         """
-        rows = self.trace(trace_id, max_spans=max_spans + 1).arrow()
+        snapshot = self.snapshot()
+        source = self._relations(snapshot).of("spans", trace_id=trace_id.lower())
+        values = {"trace_id": trace_id.lower(), "limit": max_spans + 1}
+        rows = self._ask(queries.DISTINCT_SPANS.format(source=source.text), values, tables=source.tables).arrow()
         if not rows.num_rows:
             return None
         shown = rows.slice(0, max_spans)
-        start_ns = pc.add(
-            pc.multiply(pc.cast(shown.column("start_time"), pa.int64()), 1000), shown.column("start_ns_remainder")
-        )
-        shown = shown.append_column("depth", pa.array(render.depths(shown)))
-        shown = shown.append_column("trace_start_ns", pa.repeat(pc.min(start_ns), shown.num_rows))
-        source = _Source("SELECT * FROM _trace", {"_trace": shown})
-        spans = self._ask(render.spans_json("_trace", self.folder.promoted), None, [], source).arrow().column(0)[0].as_py()
-        summary = self._traces(source, source, _EVER, limit=1).rows()[0]
+        query = render.spans_json("_trace", snapshot.lake.promoted)
+        spans = self._ask(query, tables={"_trace": render.with_places(shown)}).arrow().column(0)[0].as_py()
+        query = queries.TRACES.format(spans="SELECT * FROM _trace", conditions="true")
+        summary = self._ask(query, {"limit": 1}, tables={"_trace": shown}).rows()[0]
         return TraceJson(summary, spans, truncated=rows.num_rows > max_spans)
 
     def errors(
-        self, *, service: str | None = None, since: dt.datetime | None = None, until: dt.datetime | None = None
+        self,
+        *,
+        service: str | None = None,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        trace_id: str | None = None,
     ) -> Result:
-        """Occurrences of errors in `[since, until)`, newest first, each once however often it was reported."""
+        """Occurrences of errors in `[since, until)`, newest first, each once however often it was reported.
+
+        Raises:
+            InvalidParameter: a time has no time zone.
+        """
         where, params = _conditions("timestamp", since, until, service)
-        query = f"SELECT * FROM errors{where} ORDER BY timestamp DESC, id"
-        return self._ask(query, params, self._views(self.snapshot(), {"errors"}))
+        if trace_id is not None:
+            where += f"{' AND' if where else ' WHERE'} trace_id = $trace_id"
+            params["trace_id"] = trace_id.lower()
+        views = self._relations().views({"errors"}, since=since, until=until)
+        return self._ask(f"SELECT * FROM errors{where} ORDER BY timestamp DESC, id", params, views)
 
     def deploys(
         self, *, service: str | None = None, since: dt.datetime | None = None, until: dt.datetime | None = None
     ) -> Result:
-        """Deploys in `[since, until)`, newest first."""
+        """Deploys in `[since, until)`, newest first.
+
+        Raises:
+            InvalidParameter: a time has no time zone.
+        """
         where, params = _conditions("deployed_at", since, until, service)
-        query = f"SELECT * FROM deploys{where} ORDER BY deployed_at DESC, id"
-        return self._ask(query, params, self._views(self.snapshot(), {"deploys"}))
+        views = self._relations().views({"deploys"})
+        return self._ask(f"SELECT * FROM deploys{where} ORDER BY deployed_at DESC, id", params, views)
 
     def traces(
         self,
@@ -178,28 +209,25 @@ class Lake:
         """Summaries of the traces that started in `[since, until)`, newest first.
 
         Args:
+            service: some span of the trace is of it.
+            min_duration_ns: from the first start to the last end, at least.
             status: `ok`, `error` or `unset`.
+            limit: at least 1.
             before: start in nanoseconds since the epoch and trace id of the last row of the page before.
             around: how far outside the window spans of its traces are looked for.
 
         Returns:
             trace_id, start_ns, end_ns, span_count, error_count, services, root (struct), status.
-        """
-        table = self.snapshot().tables["spans"]
-        window = self._source(table, since=since, until=until)
-        wide = self._source(table, since=since - around, until=until + around)
-        return self._traces(
-            window, wide, (since, until), limit=limit, service=service, min_duration_ns=min_duration_ns, status=status,
-            before_ns=before[0] if before else None, before_id=before[1] if before else None,
-        )  # fmt: skip
 
-    def _traces(
-        self, window: _Source, around: _Source, times: tuple[dt.datetime, dt.datetime], **values: int | str | None
-    ) -> Result:
-        query = queries.TRACES.format(window=window.text, around=around.text)
-        optional = dict.fromkeys(("service", "min_duration_ns", "status", "before_ns", "before_id"))
-        bounds = {"since": times[0], "until": times[1], "since_ns": _ns(times[0]), "until_ns": _ns(times[1])}
-        return self._ask(query, bounds | optional | values, [], window, around)
+        Raises:
+            InvalidParameter: a time has no time zone.
+        """
+        _check_times(since=since, until=until)
+        asked = TraceFilter(since, until, around, limit, service, min_duration_ns, status, before)
+        found = trace_list.page(
+            asked, self._relations(), lambda query, values, of: self._ask(query, values, tables=of.tables).arrow()
+        )
+        return self._ask("SELECT * FROM _found", tables={"_found": found})
 
     def close(self) -> None:
         """Give memory and files back; the lake cannot be used afterwards."""
@@ -211,85 +239,26 @@ class Lake:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, query: str, params: Any, views: Sequence[_View], *sources: _Source) -> Result:  # noqa: ANN401
-        cursor = self._shared.duckdb.cursor()
-        held = [relation for source in (*sources, *(v.source for v in views)) for relation in source.relations.items()]
-        with refusals():
-            for name, table in held:
-                cursor.register(name, table)
-            for view in views:
-                cursor.execute(f"CREATE TEMP VIEW {view.name} AS {view.text}")
-            relation = cursor.sql(query, params=params)
-        if relation is None:
-            raise QueryError("only a SELECT gives rows; a lake is changed by ingest and retention alone")
-        return Result(relation, cursor, held)
+    def _relations(self, snapshot: Snapshot | None = None) -> Relations:
+        return Relations(snapshot or self.snapshot(), self._shared.landing)
 
-    def _views(self, snapshot: Snapshot, words: set[str]) -> list[_View]:
-        """The views that a query with these words may name."""
-        plain = {name: self._source(table) for name, table in snapshot.tables.items() if name in words or name in _PARTS}
-        views = [_View(name, source.text, source) for name, source in plain.items() if name in words - {"errors", "deploys"}]
-        if "errors" in words:
-            text = queries.ERRORS.format(errors=plain["errors"].text, exceptions=plain["exceptions"].text)
-            views.append(_View("errors", text, plain["errors"] | plain["exceptions"]))
-        if "deploys" in words:
-            views.append(_View("deploys", queries.DEPLOYS.format(deploys=plain["deploys"].text), plain["deploys"]))
-        return views
-
-    def _source(
+    def _ask(
         self,
-        table: TableSnapshot,
+        query: str,
+        params: Any = None,  # noqa: ANN401 - what DuckDB takes
+        views: Mapping[str, Relation] = _NO_VIEWS,
         *,
-        since: dt.datetime | None = None,
-        until: dt.datetime | None = None,
-        trace_id: str | None = None,
-        extra: pa.Table | None = None,
-    ) -> _Source:
-        """The rows of a table that can match, as SQL and the relations it names."""
-        files = table.data_files(since=since, until=until, trace_id=trace_id)
-        empty, tail = f"_{table.table.name}_empty", f"_{table.table.name}_tail"
-        relations = {empty: table.table.arrow_schema.empty_table()}
-        if table.table.name == EXCEPTIONS.name:
-            extra = self._tail_exceptions(table)
-        waiting = [] if extra is not None else [str(file.path) for file in table.tail]
-        if extra is not None:
-            relations[tail] = extra
-        text = queries.source(
-            table.table, files, waiting, self.folder.promoted, empty=empty, extra=tail if extra is not None else ""
-        )
-        return _Source(text, relations)
-
-    def _tail_of_trace(self, table: TableSnapshot, trace_id: str) -> pa.Table:
-        schema = table.table.arrow_schema
-        found = [self._shared.landing.rows(file, schema) for file in table.tail]
-        hits = [rows.filter(pc.equal(rows.column("trace_id"), trace_id)) for rows in found]
-        return pa.concat_tables([schema.empty_table(), *hits])
-
-    def _tail_exceptions(self, table: TableSnapshot) -> pa.Table:
-        schema = tables_of(self.folder.promoted)[table.table.landing].arrow_schema
-        parts = [exceptions_of(self._shared.landing.rows(file, schema)) for file in table.tail]
-        return pa.concat_tables([EXCEPTIONS.arrow_schema.empty_table(), *parts])
-
-
-_PARTS = {"errors", "exceptions", "deploys"}
-"""Tables that another view is made from."""
-
-
-class _Source:
-    """A SELECT over files and the Arrow tables that it names."""
-
-    def __init__(self, text: str, relations: dict[str, pa.Table]) -> None:
-        self.text = text
-        self.relations = relations
-
-    def __or__(self, other: _Source) -> _Source:
-        return _Source("", self.relations | other.relations)
-
-
-class _View:
-    """A name that a query may use."""
-
-    def __init__(self, name: str, text: str, source: _Source) -> None:
-        self.name, self.text, self.source = name, text, source
+        tables: Mapping[str, pa.Table] = _NO_TABLES,
+    ) -> Result:
+        """Prepare a query over these views and Arrow tables."""
+        with refusals():
+            cursor = self._shared.duckdb.cursor()
+            for relation in (Relation("", tables), *views.values()):
+                for name, table in relation.tables.items():
+                    cursor.register(name, table)
+            for name, view in views.items():
+                cursor.execute(f"CREATE TEMP VIEW {name} AS {view.text}")
+            return Result(cursor.sql(query, params=params), cursor, tables, views)
 
 
 class _Shared:
@@ -298,40 +267,18 @@ class _Shared:
     def __init__(self, folder: LakeFolder, settings: LakeSettings) -> None:
         self.lock = threading.Lock()
         self.reader = SnapshotReader(folder, keep_s=settings.snapshot_keep_s)
-        self.landing = _LandingCache(_CACHE_MAX_BYTES)
+        self.landing = LandingCache(_CACHE_MAX_BYTES)
         self.duckdb = duckdb.connect(
             ":memory:",
             config={
                 "threads": 2,
                 "memory_limit": f"{settings.query_memory_mib}MB",
                 "python_enable_replacements": False,
+                # where queries go that need more; made when needed and removed at the end, of its own for each process
+                "temp_directory": str(Path(tempfile.gettempdir(), f"tracelake-{secrets.token_hex(8)}")),
             },
         )
         self.duckdb.execute("SET TimeZone = 'UTC'; SET parquet_metadata_cache = true; SET enable_progress_bar = false")
-
-
-class _LandingCache:
-    """Decoded landing files, the least recently used dropped beyond a number of bytes; files never change."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._tables: OrderedDict[Path, pa.Table] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def rows(self, file: LandingFile, schema: pa.Schema) -> pa.Table:
-        with self._lock:
-            if file.path in self._tables:
-                self._tables.move_to_end(file.path)
-                return self._tables[file.path]
-        table = read_rows(file, schema)
-        with self._lock:
-            if file.path not in self._tables:
-                self._tables[file.path] = table
-                self._bytes += table.nbytes
-            while self._bytes > self._max_bytes and len(self._tables) > 1:
-                self._bytes -= self._tables.popitem(last=False)[1].nbytes
-        return table
 
 
 def open(path: str | Path, settings: LakeSettings | None = None) -> Lake:  # noqa: A001 - users write lake.open(...)
@@ -352,6 +299,7 @@ def _conditions(
     time: str, since: dt.datetime | None, until: dt.datetime | None, service: str | None
 ) -> tuple[str, dict[str, Any]]:
     """A WHERE clause and its values."""
+    _check_times(since=since, until=until)
     parts = {
         "since": (since, f"{time} >= $since"),
         "until": (until, f"{time} < $until"),
@@ -362,7 +310,7 @@ def _conditions(
     return f" WHERE {where}" if where else "", {name: value for name, (value, _) in used.items()}
 
 
-def _ns(time: dt.datetime) -> int:
-    """Nanoseconds since the Unix epoch, exactly."""
-    delta = time - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-    return ((delta.days * 86400 + delta.seconds) * 10**6 + delta.microseconds) * 1000
+def _check_times(**times: dt.datetime | None) -> None:
+    for name, time in times.items():
+        if time is not None and time.tzinfo is None:
+            raise InvalidParameter(name, f"{name} has no time zone: give one, for example datetime.now(UTC)")

@@ -1,0 +1,149 @@
+"""Relations: the tables of a snapshot as SQL text, and the Arrow tables which that text names.
+
+Takes   a snapshot, and what is known about the rows that are wanted: a time, a trace.
+Gives   `Relation`s over the files that can hold such rows, and the views that a query may name.
+Refuses nothing.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from . import queries
+from .exceptions import exceptions_of
+from .landing import LandingFile, read_rows
+from .schema import EXCEPTIONS, SPANS
+from .snapshot import Snapshot, TableSnapshot
+
+ERROR_REACH = dt.timedelta(hours=1)
+"""How far outside a time the other report of an error is looked for: the pair lies within seconds, a repeat a bit more."""
+
+_FIRST, _LAST = dt.datetime(1, 1, 1, tzinfo=dt.UTC), dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A SELECT, and the Arrow tables that it names."""
+
+    text: str
+    tables: Mapping[str, pa.Table] = field(default_factory=dict)
+
+
+class Relations:
+    """The tables of one snapshot."""
+
+    def __init__(self, snapshot: Snapshot, cache: LandingCache) -> None:
+        self._snapshot = snapshot
+        self._cache = cache
+
+    def of(
+        self,
+        name: str,
+        *,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        time: str | None = None,
+        trace_id: str | None = None,
+    ) -> Relation:
+        """The rows of a table, at least those with a time in `[since, until)` and this trace id.
+
+        Args:
+            time: the column that the times are of; by default the one that the table is partitioned by.
+            trace_id: as it is stored, in lower case.
+        """
+        table = self._snapshot.tables[name]
+        files = table.data_files(since=since, until=until, time=time, trace_id=trace_id)
+        empty, tail = f"_{name}_empty", f"_{name}_tail"
+        tables = {empty: table.table.arrow_schema.empty_table()}
+        decoded = self._decoded_tail(table, trace_id)
+        if decoded is not None:
+            tables[tail] = decoded
+        waiting = [str(file.path) for file in table.tail] if decoded is None else []
+        promoted = self._snapshot.lake.promoted
+        text = queries.source(table.table, files, waiting, promoted, empty=empty, extra="" if decoded is None else tail)
+        return Relation(text, tables)
+
+    def views(
+        self, words: set[str], *, since: dt.datetime | None = None, until: dt.datetime | None = None
+    ) -> dict[str, Relation]:
+        """The views that a query with these words may name.
+
+        Args:
+            since: with `until`, the only times that are asked of `errors`.
+        """
+        views = {name: self.of(name) for name in words & self._snapshot.tables.keys() - {"errors", "deploys"}}
+        if "errors" in words:
+            views["errors"] = self._errors(
+                None if since is None else shifted(since, -ERROR_REACH),
+                None if until is None else shifted(until, ERROR_REACH),
+            )
+        if "deploys" in words:
+            deploys = self.of("deploys")
+            views["deploys"] = Relation(queries.DEPLOYS.format(deploys=deploys.text), deploys.tables)
+        return views
+
+    def _errors(self, since: dt.datetime | None, until: dt.datetime | None) -> Relation:
+        errors, exceptions = (self.of(n, since=since, until=until, time="timestamp") for n in ("errors", "exceptions"))
+        return Relation(queries.errors(errors.text, exceptions.text), {**errors.tables, **exceptions.tables})
+
+    def _decoded_tail(self, table: TableSnapshot, trace_id: str | None) -> pa.Table | None:
+        """The rows of the tail where they are wanted in Arrow; None where DuckDB reads the files itself."""
+        schema = table.table.arrow_schema
+        if table.table.name == EXCEPTIONS.name:
+            spans = self._snapshot.tables[SPANS.name].table.arrow_schema
+            found = [exceptions_of(self._cache.rows(file, spans)) for file in table.tail]
+        elif trace_id is not None:
+            rows = [self._cache.rows(file, schema) for file in table.tail]
+            found = [part.filter(pc.equal(part.column("trace_id"), trace_id)) for part in rows]
+        else:
+            return None
+        return pa.concat_tables([schema.empty_table(), *found])
+
+
+def shifted(time: dt.datetime, by: dt.timedelta) -> dt.datetime:
+    """A time moved, as far as there are such times."""
+    try:
+        return time + by
+    except OverflowError:
+        return _LAST if by > dt.timedelta(0) else _FIRST
+
+
+class LandingCache:
+    """Decoded landing files, the least recently used dropped beyond a number of bytes; files never change.
+
+    Safe for use by several threads.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._tables: OrderedDict[tuple[Path, int], pa.Table] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def rows(self, file: LandingFile, schema: pa.Schema) -> pa.Table:
+        """All rows of a file with the columns of `schema`.
+
+        Raises:
+            LakeCorrupt: the file is damaged.
+        """
+        key = (file.path, len(schema))  # a promotion adds a column
+        with self._lock:
+            if key in self._tables:
+                self._tables.move_to_end(key)
+                return self._tables[key]
+        table = read_rows(file, schema)
+        with self._lock:
+            if key not in self._tables:
+                self._tables[key] = table
+                self._bytes += table.nbytes
+            while self._bytes > self._max_bytes and len(self._tables) > 1:
+                self._bytes -= self._tables.popitem(last=False)[1].nbytes
+        return table
