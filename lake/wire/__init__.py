@@ -5,7 +5,8 @@
     attributes            key-value lists to columns
     spans                 `Decoded` -> rows of the table `spans`; refuses single spans
     otlp                  rows of `spans` -> OTLP again, exactly
-    reports               errors, deploys and request metrics (JSON) -> rows of their tables
+    reports               errors, deploys and request metrics (JSON) -> rows of their tables; their fields are in
+                          report_fields, values in report_values
 
 Nothing here touches disk. Next stage: `lake.landing`.
 """
