@@ -7,9 +7,12 @@ Refuses nothing.
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,7 +25,7 @@ from lake.folder import LakeFolder
 from lake.landing import LandingWriter
 from lake.lease import LEASE_S
 from lake.schema import TABLES
-from lake.tables import DeltaLog
+from lake.tables import DeltaLog, Partition
 from tests.lake.sim_disk import UnflushedDisk
 from tests.lake.spans import START, rows_of
 
@@ -35,6 +38,8 @@ class Stopped(BaseException):
 
 
 DISK = UnflushedDisk()
+
+_HOUR = Partition(START.date(), START.hour)
 
 
 class Clock:
@@ -119,7 +124,7 @@ def check_a_stop_at(
 ) -> None:
     """A compactor ends before `step` and another one takes over: each request counts once. Needs three bodies."""
     clock = Clock()
-    land(writer, bodies[0], bodies[1])
+    land(writer, bodies[0], bodies[1], bodies[0])
     assert absorb_and_stop(lake, clock, step, compactor=compactor)
     land(writer, bodies[1], bodies[2])  # a retry of one that may be decided already
     compactor(lake, disk=DISK, clock=clock).absorb()
@@ -152,6 +157,42 @@ def raised_by(action: Callable[[], object]) -> Exception | None:
     return None
 
 
+def check_one_of_two_appends_wins(first: DeltaLog, second: DeltaLog, rows: pa.Table) -> None:
+    """Two handles at the same version, of which the second is stale once the first has committed."""
+    files = [log.write(_HOUR, rows) for log in (first, second)]
+    first.commit(add=files[:1], watermarks={"w": 1})
+    conflict = raised_by(lambda: second.commit(add=files[1:], watermarks={"w": 1}))
+    assert isinstance(conflict, CommitConflict)
+    assert [file.path for file in DeltaLog(first.folder.parent, first.table).files()] == [files[0].path]
+
+
+def check_one_of_two_rewrites_wins(first: DeltaLog, second: DeltaLog, rows: pa.Table) -> None:
+    """Two rewrites of the same file from the same version."""
+    first.commit(add=[first.write(_HOUR, rows)])
+    second.refresh()
+    old = first.files()
+    new = [log.write(_HOUR, rows, rewritten=True) for log in (first, second)]
+    first.commit(add=new[:1], remove=old)
+    conflict = raised_by(lambda: second.commit(add=new[1:], remove=old))
+    assert isinstance(conflict, CommitConflict)
+    assert [file.path for file in DeltaLog(first.folder.parent, first.table).files()] == [new[0].path]
+
+
+def check_a_gap_waits(
+    lake: LakeFolder, writer: LandingWriter, bodies: Sequence[bytes], *, compactor: type[Compactor] = Compactor
+) -> None:
+    """What lies behind a missing landing file is not absorbed before that is there again."""
+    files = [writer.commit(*rows_of([body])) for body in bodies]
+    away = lake.path / "away"
+    files[1].path.rename(away)
+    compactor(lake, disk=DISK, clock=(clock := Clock())).absorb()
+    assert_exactly_once(lake.path, bodies[:1])
+    away.rename(files[1].path)
+    clock.now_s += LEASE_S + 1
+    compactor(lake, disk=DISK, clock=clock).absorb()
+    assert_exactly_once(lake.path, bodies)
+
+
 def check_landing_is_kept(
     lake: LakeFolder, writer: LandingWriter, bodies: Sequence[bytes], *, compactor: type[Compactor] = Compactor
 ) -> None:
@@ -159,3 +200,64 @@ def check_landing_is_kept(
     files = [writer.commit(*rows_of([body])) for body in bodies]
     compactor(lake, disk=DISK).absorb()
     assert [file.path for file in files if not file.path.exists()] == []
+
+
+class StoppingDisk(UnflushedDisk):
+    """The process ends before one of its file operations."""
+
+    def __init__(self, operations: int) -> None:
+        self._left = operations
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise Stopped
+
+    def write(self, path: Path, data: bytes | memoryview) -> None:
+        self._count()
+        super().write(path, data)
+
+    def flush(self, path: Path) -> None:
+        self._count()
+
+    def rename(self, source: Path, target: Path) -> None:
+        self._count()
+        super().rename(source, target)
+
+    def link(self, source: Path, target: Path) -> None:
+        self._count()
+        super().link(source, target)
+
+    def unlink(self, path: Path) -> None:
+        self._count()
+        super().unlink(path)
+
+    def flush_folder(self, folder: Path) -> None:
+        self._count()
+
+    def make_folder(self, folder: Path) -> None:
+        self._count()
+        super().make_folder(folder)
+
+
+def check_a_stop_before_any_operation(
+    lake: LakeFolder, writer: LandingWriter, bodies: Sequence[bytes], *, every: int = 1
+) -> int:
+    """A compactor ends before one of its file operations and another one takes over, for each of them or every n-th.
+
+    Returns:
+        How many file operations there are, to within `every`.
+    """
+    land(writer, *bodies)
+    for operations in count(0, every):
+        copy = replace(lake, path=lake.path.with_name(f"{lake.path.name}-{operations}"))
+        shutil.copytree(lake.path, copy.path)
+        clock = Clock()
+        try:
+            Compactor(copy, clock=clock, disk=StoppingDisk(operations)).absorb()
+            return operations
+        except Stopped:
+            clock.now_s += LEASE_S + 1
+        Compactor(copy, clock=clock, disk=DISK).absorb()
+        assert_exactly_once(copy.path, bodies)
+    raise AssertionError("it never ends")

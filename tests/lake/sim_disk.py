@@ -6,13 +6,14 @@ Refuses nothing; `fail_at` makes operations fail as a full or dying disk does.
 
 A file that was not flushed is whole, empty, cut at a sector, or has sectors of zeros. A name that was made, moved or
 removed in a folder that was not flushed since may be as before or as after, each by itself and in any combination. A move
-within a folder happens whole or not at all. What other parties than `Disk` write or delete may be lost.
+within a folder happens whole or not at all. Files that somebody writes past `Disk` are noticed when they or their folder
+are flushed; what somebody deletes past it may come back.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -77,6 +78,8 @@ class SimDisk(Disk):
         """
         self.done = 0
         """Operations so far."""
+        self.meanwhile: Callable[[Path], None] | None = None
+        """Called before a folder is flushed: what other processes do at that moment."""
         self._root = root
         self._fail_at = fail_at
         self._nodes: dict[Path, _File | _Folder] = {}
@@ -122,6 +125,7 @@ class SimDisk(Disk):
         self._folder(path.parent).changes.append(_Change(at, name=path.name, node=self._nodes[path]))
 
     def flush(self, path: Path) -> None:
+        self._notice(path)
         file = self._file(path)
         file.flushed_at = min(file.flushed_at, self._begin())
 
@@ -145,9 +149,20 @@ class SimDisk(Disk):
             self._folder(path.parent).changes.append(_Change(at, gone=path.name))
 
     def flush_folder(self, folder: Path) -> None:
-        at = self._begin()
-        if folder in self._nodes:  # not one outside of the root
-            self._folder(folder).flushed_at.append(at)
+        if self.meanwhile:
+            self.meanwhile(folder)
+        if folder not in self._nodes:  # outside of the root
+            self._begin()
+            return
+        for path in folder.iterdir():
+            self._notice(path)
+        self._folder(folder).flushed_at.append(self._begin())
+
+    def _notice(self, path: Path) -> None:
+        """Take in a file that somebody else wrote."""
+        if path not in self._nodes and path.is_file():
+            self._nodes[path] = _File(path.read_bytes())
+            self._folder(path.parent).changes.append(_Change(self.done, name=path.name, node=self._nodes[path]))
 
     def make_folder(self, folder: Path) -> None:
         at = self._begin()

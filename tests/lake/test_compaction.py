@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 from collections import Counter
-from dataclasses import replace
 
 import polars as pl
 import pyarrow as pa
@@ -17,7 +16,6 @@ import pytest
 from lake import compaction, partitioning, tables
 from lake.batches import REPEAT_WINDOW_S
 from lake.compaction import Absorbed, Compactor, bounded, contiguous
-from lake.disk import Disk
 from lake.errors import LakeCorrupt, LeaseLost
 from lake.folder import add_promotion
 from lake.landing import LandingFile, LandingWriter, Request
@@ -29,9 +27,10 @@ from tests.lake.checks import (
     SPAN_TABLES,
     STEPS,
     Clock,
-    Stopped,
     assert_exactly_once,
+    check_a_gap_waits,
     check_a_stop_at,
+    check_a_stop_before_any_operation,
     check_fencing,
     check_landing_is_kept,
     land,
@@ -210,16 +209,8 @@ def test_exceptions_lie_in_the_partition_of_their_spans(lake_folder, writer, com
 # Order and bounds
 
 
-def test_what_lies_behind_a_gap_waits(lake_folder, writer, compactor, bodies):
-    files = [writer.commit(*rows_of([body])) for body in bodies]
-    away = lake_folder.path / "away"
-    files[1].path.rename(away)
-    compactor.absorb()
-    assert_exactly_once(lake_folder.path, bodies[:1])
-    assert watermarks(lake_folder, writer) == [1, 1, 1]
-    away.rename(files[1].path)
-    compactor.absorb()
-    assert_exactly_once(lake_folder.path, bodies)
+def test_what_lies_behind_a_gap_waits(lake_folder, writer, bodies):
+    check_a_gap_waits(lake_folder, writer, bodies)
 
 
 def test_a_gap_holds_up_only_its_own_writer(tmp_path):
@@ -339,42 +330,9 @@ def test_the_kill_of_the_process_between_two_steps_loses_and_doubles_nothing(ste
     assert_exactly_once(lake_folder.path, bodies)
 
 
-class StoppingDisk(Disk):
-    """The process ends before one of its file operations."""
-
-    def __init__(self, operations):
-        self.left = operations
-
-    def _count(self):
-        self.left -= 1
-        if self.left < 0:
-            raise Stopped
-
-
-for _name in ("write", "flush", "rename", "link", "flush_folder", "make_folder"):
-
-    def _stopping(self, *args, _name=_name):
-        self._count()
-        return getattr(Disk, _name)(self, *args)
-
-    setattr(StoppingDisk, _name, _stopping)
-
-
 @pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.full)])
-def test_a_crash_before_any_file_operation_loses_and_doubles_nothing(lake_folder, writer, bodies, tmp_path, every):
-    land(writer, *bodies)
-    for operations in range(0, 10_000, every):
-        lake = replace(lake_folder, path=tmp_path / str(operations))
-        shutil.copytree(lake_folder.path, lake.path)
-        clock = Clock()
-        try:
-            Compactor(lake, clock=clock, disk=StoppingDisk(operations)).absorb()
-            break
-        except Stopped:
-            clock.now_s += LEASE_S + 1
-        Compactor(lake, clock=clock, disk=DISK).absorb()
-        assert_exactly_once(lake.path, bodies)
-    assert operations > 30
+def test_a_crash_before_any_file_operation_loses_and_doubles_nothing(lake_folder, writer, bodies, every):
+    assert check_a_stop_before_any_operation(lake_folder, writer, bodies, every=every) > 30
 
 
 # Two compactors

@@ -27,6 +27,7 @@ from lake.errors import CommitConflict, LakeCorrupt
 from lake.partitioning import chunks, hours_of, partitioned
 from lake.schema import DEPLOYS, ERRORS, SPANS, TIMESTAMP, Column
 from lake.tables import DeltaLog, Partition, log_file
+from tests.lake.checks import check_one_of_two_appends_wins, check_one_of_two_rewrites_wins
 from tests.lake.sim_disk import UnflushedDisk
 from tests.lake.spans import START, otlp_body, rows_of
 
@@ -72,35 +73,12 @@ def row_count(log):
 # One winner per version
 
 
-def check_one_of_two_appends_wins(first, second):
-    """Two handles at the same version, of which the second is stale once the first has committed."""
-    files = [log.write(HOUR, rows()) for log in (first, second)]
-    first.commit(add=files[:1], watermarks={"w": 1})
-    with pytest.raises(CommitConflict, match="version 1 was committed by somebody else"):
-        second.commit(add=files[1:], watermarks={"w": 1})
-    first.refresh()
-    assert [file.path for file in first.files()] == [files[0].path]
-
-
-def check_one_of_two_rewrites_wins(first, second):
-    """Two rewrites of the same file from the same version."""
-    add(first)
-    second.refresh()
-    old = first.files()
-    new = [log.write(HOUR, rows(), rewritten=True) for log in (first, second)]
-    first.commit(add=new[:1], remove=old)
-    with pytest.raises(CommitConflict):
-        second.commit(add=new[1:], remove=old)
-    first.refresh()
-    assert row_count(first) == 3
-
-
 def test_of_two_appends_on_stale_handles_one_wins(open_log):
-    check_one_of_two_appends_wins(open_log(), open_log())
+    check_one_of_two_appends_wins(open_log(), open_log(), rows())
 
 
 def test_of_two_rewrites_of_the_same_file_one_wins(open_log):
-    check_one_of_two_rewrites_wins(open_log(), open_log())
+    check_one_of_two_rewrites_wins(open_log(), open_log(), rows())
 
 
 def test_an_append_that_lost_to_a_rewrite_is_refused(open_log):
