@@ -12,7 +12,7 @@ import datetime as dt
 import polars as pl
 
 from . import render
-from .render import BLUE, FAILED, GREY, MUTED, ORANGE, TEXT, WIDTH, Note, alt, clipped, in_utc, plain
+from .render import BLUE, FAILED, GREY, MUTED, ORANGE, PIXELS_A_LETTER, TEXT, WIDTH, Note, alt, clipped, in_utc, plain
 from .waterfall import waterfall
 
 __all__ = ["latency_by_minute", "waterfall"]
@@ -39,7 +39,8 @@ def latency_by_minute(latency: pl.DataFrame, deploys: pl.DataFrame, title: str =
     x = alt.X("start:T", title=None, scale=alt.Scale(type="utc", nice=False))
     above = x.axis(labels=False, ticks=False, grid=False)
     below = x.axis(labelExpr=_CLOCK, tickCount=8, grid=False)
-    upper = alt.layer(*_percentiles(steps, above), *_rules(marks, above), *_labels(marks, above))
+    legend = alt.Legend(offset=_LABEL_HEIGHT * (marks["line"].drop_nulls().n_unique() + 0.5))
+    upper = alt.layer(*_percentiles(steps, above, legend), *_rules(marks, above), *_labels(marks, above))
     lower = alt.layer(_requests(steps, below), *_rules(marks, below))
     chart: alt.VConcatChart = alt.vconcat(
         upper.properties(width=WIDTH, height=220),
@@ -64,17 +65,37 @@ def _steps(latency: pl.DataFrame) -> pl.DataFrame:
 
 
 def _marks(deploys: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
-    """The deploys inside the chart, each with its label and the line it stands on."""
-    inside = deploys.filter(pl.col("deployed_at").is_between(steps["start"][0], steps["until"][-1], closed="left"))
-    return inside.sort("deployed_at").select(
-        "service",
-        "version",
-        "own",
-        start="deployed_at",
+    """The deploys inside the chart, each with its label and where that stands; `line` is null if there is no room."""
+    begin, end = steps["start"][0], steps["until"][-1]
+    inside = deploys.filter(pl.col("deployed_at").is_between(begin, end, closed="left")).sort("deployed_at")
+    label = clipped(pl.concat_str("service", "version", separator=" ").str.strip_chars(), 40)
+    at = (pl.col("deployed_at") - begin) / (end - begin) * WIDTH
+    marks = inside.select(
+        "service", "version", "own", start="deployed_at", label=label,
         minute=pl.col("deployed_at").dt.strftime("%Y-%m-%d %H:%M:%S UTC"),
-        label=clipped(pl.concat_str("service", "version", separator=" ").str.strip_chars(), 40),
-        line=pl.int_range(pl.len()) % _LABEL_LINES,
-    )
+        side=pl.when(at < 0.8 * WIDTH).then(pl.lit("left")).otherwise(pl.lit("right")),
+        left=at - pl.when(at < 0.8 * WIDTH).then(0).otherwise(label.str.len_chars() * PIXELS_A_LETTER),
+        width=label.str.len_chars() * PIXELS_A_LETTER,
+    )  # fmt: skip
+    return marks.with_columns(line=pl.Series(free_lines(marks["left"].to_list(), marks["width"].to_list()), dtype=pl.Int64))
+
+
+def free_lines(lefts: list[float], widths: list[float]) -> list[int | None]:
+    """The lowest line for each label where it covers no earlier one, None if there is none.
+
+    Args:
+        lefts: left edges in pixels.
+        widths: in pixels.
+    """
+    taken: list[list[tuple[float, float]]] = [[] for _ in range(_LABEL_LINES)]
+    lines: list[int | None] = []
+    for left, width in zip(lefts, widths, strict=True):
+        free = (n for n, spans in enumerate(taken) if all(left > b or left + width < a for a, b in spans))
+        line = next(free, None)
+        if line is not None:
+            taken[line].append((left, left + width))
+        lines.append(line)
+    return lines
 
 
 _STEP = [
@@ -86,14 +107,14 @@ _STEP = [
 ]
 
 
-def _percentiles(steps: pl.DataFrame, x: alt.X) -> list[alt.Chart]:
+def _percentiles(steps: pl.DataFrame, x: alt.X, legend: alt.Legend) -> list[alt.Chart]:
     """Two lines, and over them a column for each step that answers the pointer."""
     long = steps.select("start", p50="p50_ms", p95="p95_ms").unpivot(index="start", variable_name="of", value_name="ms")
     y = alt.Y("ms:Q", title="ms", axis=alt.Axis(tickCount=5, domain=False, ticks=False))
     lines = (
         alt.Chart(plain(long))
-        .mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=12))
-        .encode(x, y, alt.Color("of:N", scale=alt.Scale(domain=["p95", "p50"], range=[ORANGE, BLUE])))
+        .mark_line(strokeWidth=2, strokeJoin="round", point=alt.OverlayMarkDef(size=12))
+        .encode(x, y, alt.Color("of:N", scale=alt.Scale(domain=["p95", "p50"], range=[ORANGE, BLUE]), legend=legend))
     )
     hover = alt.selection_point(on="pointerover", clear="pointerout", empty=False)
     columns = (
@@ -139,12 +160,12 @@ def _rules(marks: pl.DataFrame, x: alt.X) -> list[alt.Chart]:
 
 
 def _labels(marks: pl.DataFrame, x: alt.X) -> list[alt.Chart]:
-    """What was deployed, above the plot."""
+    """What was deployed, above the plot; late ones to the left of their rule, where there is room."""
     return [
-        alt.Chart(plain(marks.filter(line=line)))
-        .mark_text(align="left", baseline="bottom", dx=-1)
+        alt.Chart(plain(some))
+        .mark_text(align=side, baseline="bottom")
         .encode(x, y=alt.value(-4 - _LABEL_HEIGHT * line), text="label:N", tooltip=_DEPLOY)
-        for line in range(min(_LABEL_LINES, marks.height))
+        for (line, side), some in marks.drop_nulls("line").group_by("line", "side", maintain_order=True)
     ]
 
 
@@ -152,4 +173,4 @@ def _title(steps: pl.DataFrame, title: str) -> alt.TitleParams:
     step = steps["until"][0] - steps["start"][0]
     every = "minute" if step == dt.timedelta(minutes=1) else f"{step // dt.timedelta(minutes=1)} minutes"
     what = f"p50 and p95 of the requests of each {every}; below, how many they are, failed ones in red"
-    return alt.TitleParams(title, subtitle=f"{what}. {steps['start'][0]:%Y-%m-%d}, UTC")
+    return alt.TitleParams(title, subtitle=f"{what}. {steps['start'][0]:%Y-%m-%d}, UTC", limit=WIDTH)

@@ -32,6 +32,9 @@ _SCHEMA = "https://vega.github.io/schema/vega-lite/v5.json"
 WIDTH = 730
 """Pixels of a chart: beside an open file browser, a screen of 1280 has room for as much."""
 
+PIXELS_A_LETTER = 6.6
+"""Width of a letter in a chart, about."""
+
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
 SERVICES = (BLUE, "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#F0E442", GREY)
 """Okabe and Ito's colours, which people who see fewer colours can tell apart."""

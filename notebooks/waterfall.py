@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from .render import FAILED, SERVICES, TEXT, WIDTH, Note, alt, clipped, plain, shown
+from .render import FAILED, PIXELS_A_LETTER, SERVICES, TEXT, WIDTH, Note, alt, clipped, plain, shown
 from .tree import in_order, start_ns
 
 MAX_SPANS = 100
@@ -20,7 +20,6 @@ _NAMES, _BARS, _TIMES, _GAP = 270, 386, 58, 8  # pixels; together `WIDTH`
 _VISIBLE = 1.5
 """Pixels of the shortest bar."""
 _INDENT, _MAX_INDENT = 12, 144
-_PIXELS_A_LETTER = 6
 
 
 def waterfall(trace: pl.DataFrame, title: str = "") -> alt.HConcatChart | Note:
@@ -75,7 +74,7 @@ def _drawn(trace: pl.DataFrame) -> pl.DataFrame:
         service=clipped(pl.col("service_name"), 60),
         name=clipped(pl.col("name"), 120),
         indent=indent,
-        label=clipped(label, (_NAMES - indent) // _PIXELS_A_LETTER),
+        label=clipped(label, (_NAMES - indent) // PIXELS_A_LETTER),
         offset_ms=offset_ms,
         end_ms=offset_ms + (pl.col("duration_ns") / 1e6).clip(lower_bound=whole_ns / 1e6 * _VISIBLE / _BARS),
         duration_ms=pl.col("duration_ns") / 1e6,
@@ -117,7 +116,7 @@ def _bars(rows: alt.Chart, spans: pl.DataFrame) -> alt.Chart:
     bars: alt.Chart = rows.mark_bar(cornerRadius=1).encode(
         x=alt.X("offset_ms:Q", title=None, axis=axis, scale=alt.Scale(nice=False)),
         x2="end_ms:Q",
-        color=alt.Color("service:N", scale=scale, legend=alt.Legend(columns=4, labelLimit=180, symbolType="square")),
+        color=alt.Color("service:N", scale=scale, legend=alt.Legend(columns=6, labelLimit=160, symbolType="square")),
     )
     return bars
 
@@ -136,7 +135,7 @@ def _title(trace: pl.DataFrame, spans: pl.DataFrame, title: str) -> alt.TitlePar
         f"{trace.height:,} spans" + (f", of which {spans.height} are drawn" if spans.height < trace.height else ""),
         f"{trace['service_name'].n_unique()} services",
         f"{failed} failed (✕)" if failed else "none failed",
-        f"{shown(trace['start_time'].min())} UTC",
         f"trace {trace['trace_id'][0]}",
+        f"{shown(trace['start_time'].min())} UTC",
     ]
     return alt.TitleParams(title or spans["name"][0], subtitle=" · ".join(facts), limit=WIDTH)

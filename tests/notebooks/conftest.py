@@ -22,19 +22,19 @@ def empty_folder(tmp_path_factory):
     return create_folder(tmp_path_factory.mktemp("empty") / "live").path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shop(shop_folder):
     with lake.open(shop_folder) as opened:
         yield opened
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def hostile(hostile_folder):
     with lake.open(hostile_folder) as opened:
         yield opened
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def empty(empty_folder):
     with lake.open(empty_folder) as opened:
         yield opened
