@@ -69,6 +69,15 @@ def create_folder(path: Path, *, disk: Disk | None = None) -> LakeFolder:
     return open_folder(path)
 
 
+def mark_of(path: Path) -> object:
+    """What is another one whenever the lake's `lake.json` is written, None while there is none."""
+    try:
+        found = (path / FILE_NAME).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
 def add_promotion(lake: LakeFolder, promoted: Promoted, *, disk: Disk | None = None) -> LakeFolder:
     """Record one more promotion; rows written from now on have its column."""
     earlier = open_folder(lake.path).promoted[len(PROMOTED) :]  # there may be more of them than when `lake` was opened

@@ -82,7 +82,7 @@ class LandingWriter:
         Raises:
             Overloaded: the disk is full or failing. Nothing was acknowledged, the client should send again.
         """
-        path = self._stream_folder / self.writer / f"{self._next // BLOCK:06}" / f"{self._next:010}.parquet"
+        path = path_of(self._stream_folder / self.writer, self._next)
         data = _parquet(rows, requests)
         try:
             self._enter(path.parent)
@@ -113,9 +113,15 @@ class LandingWriter:
             self._block = None
 
 
+def path_of(writer: Path, sequence: int) -> Path:
+    """Where the folder of a writer has the file of a sequence."""
+    return writer / f"{sequence // BLOCK:06}" / f"{sequence:010}.parquet"
+
+
 def _parquet(rows: pa.Table, requests: Sequence[Request]) -> memoryview:
     # a column costs 0.1 ms to write and as much to read, filled or not
-    rows = rows.select([name for name in rows.column_names if rows.column(name).null_count < rows.num_rows])
+    filled = max(1, rows.num_rows)
+    rows = rows.select([name for name in rows.column_names if rows.column(name).null_count < filled])
     sink = pa.BufferOutputStream()
     # lz4 without dictionaries: these files are read once or twice, so what counts is how fast they are written
     with pq.ParquetWriter(
@@ -131,6 +137,11 @@ def _parquet(rows: pa.Table, requests: Sequence[Request]) -> memoryview:
         writer.write_table(rows)
         writer.add_key_value_metadata({_REQUESTS: orjson.dumps([[r.hash, r.row_count] for r in requests])})
     return memoryview(sink.getvalue())
+
+
+def write_empty(path: Path, schema: pa.Schema, *, disk: Disk | None = None) -> None:
+    """Put a file without rows in the place of one that is lost, so that those behind it can be absorbed."""
+    write_durably(disk or Disk(), path, _parquet(schema.empty_table(), []))
 
 
 def waiting(lake_folder: Path, stream: str, watermark: Callable[[str], int]) -> list[LandingFile]:

@@ -7,13 +7,16 @@ Refuses to delete anything that a snapshot of the last `snapshot_keep_s` can nam
 A row is too old when both its time and its ingest lie more than the table's days back, so a backfill is kept as long as
 what happened on the day it came. Files that are in no version, such as those of a compaction that was killed, go with
 the others once they are old enough.
+
+Ages are told by the clock of the machine and the times of files. A clock that is set back only makes everything younger:
+what is due goes later. One that is set forward by three days makes everything three days older while it is wrong, and
+what retention drops then is gone when it is right again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +24,9 @@ from pathlib import Path
 import orjson
 import pyarrow.compute as pc
 
-from . import landing
+from . import landing, trace_ranges
 from .compaction import Compactor
+from .disk import TEMPORARY
 from .schema import LANDINGS
 from .settings import LakeSettings
 from .tables import DeltaLog, log_file
@@ -30,6 +34,12 @@ from .tables import DeltaLog, log_file
 LOW_DISK_SHARE = 0.10
 """Share of free disk below which replaced files are kept for `LOW_DISK_KEEP_S` only."""
 LOW_DISK_KEEP_S = 60
+
+QUERY_S = 60
+"""Seconds that files are kept beyond the age of the oldest snapshot, for the queries that run on it."""
+
+SCRATCH_KEEP_S = 86_400
+"""Seconds after which what a rewrite put aside is no rewrite's any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +62,33 @@ def keep(compactor: Compactor, settings: LakeSettings, *, now_s: float) -> Delet
         CommitConflict: another process committed in between.
     """
     compactor.lease.hold(now_s=now_s)
-    keep_s = keep_seconds(compactor.lake.path, settings)
+    folder = compactor.lake.path
+    usage = shutil.disk_usage(folder)
+    then_s = now_s - keep_seconds(settings, free_share=usage.free / usage.total)
     expired = sum(_drop_expired(compactor.log(name), settings, now_s) for name in compactor.tables)
+    _delete_scratch(folder, now_s - SCRATCH_KEEP_S)
     return Deleted(
         expired,
-        sum(_delete_data(compactor.log(name), now_s - keep_s) for name in compactor.tables),
-        sum(_delete_landing(compactor, stream, now_s - keep_s) for stream in LANDINGS),
+        sum(_delete_data(compactor.log(name), then_s) for name in compactor.tables),
+        sum(_delete_landing(compactor, stream, then_s) for stream in LANDINGS),
     )
 
 
-def keep_seconds(folder: Path, settings: LakeSettings) -> int:
-    """How long replaced files are kept: less when the disk runs low."""
-    usage = shutil.disk_usage(folder)
-    return (
-        settings.snapshot_keep_s
-        if usage.free > usage.total * LOW_DISK_SHARE
-        else min(LOW_DISK_KEEP_S, settings.snapshot_keep_s)
-    )
+def keep_seconds(settings: LakeSettings, *, free_share: float) -> int:
+    """How long replaced files are kept: less when the disk runs low.
+
+    Args:
+        free_share: free part of the disk, 0 to 1.
+    """
+    usual = settings.snapshot_keep_s + QUERY_S
+    return usual if free_share > LOW_DISK_SHARE else min(LOW_DISK_KEEP_S, usual)
+
+
+def _delete_scratch(folder: Path, then_s: float) -> None:
+    """Remove what a rewrite that was killed left behind."""
+    for left in folder.glob(f"{trace_ranges.SCRATCH}/*"):
+        if left.stat().st_mtime < then_s:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _drop_expired(log: DeltaLog, settings: LakeSettings, now_s: float) -> int:
@@ -143,15 +163,19 @@ def _delete_landing(compactor: Compactor, stream: str, then_s: float) -> int:
 
 
 def _tidy(writer: Path, then_s: float) -> None:
-    """Remove empty blocks of a writer, but not the newest while it lives, and then the folder of a dead one."""
+    """Remove empty blocks of a writer, but not the newest while it lives, and then the folder of a dead one.
+
+    A folder that changed lately is left: a writer that is just beginning has made it and has no lock yet.
+    """
     alive = landing.is_alive(writer)
     blocks = sorted(path for path in writer.iterdir() if path.is_dir())
     for block in blocks if not alive else blocks[:-1]:
-        for name in os.listdir(block):  # noqa: PTH208
-            if name.endswith(".tmp") and (block / name).stat().st_mtime < then_s:
-                (block / name).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # it still has files
-            block.rmdir()
+        for left in block.glob(f"*{TEMPORARY}"):
+            if left.stat().st_mtime < then_s:
+                left.unlink(missing_ok=True)
+        if block.stat().st_mtime < then_s:
+            with contextlib.suppress(OSError):  # it still has files
+                block.rmdir()
     if not alive and writer.stat().st_mtime < then_s and not any(path.is_dir() for path in writer.iterdir()):
         (writer / "lock").unlink(missing_ok=True)
         with contextlib.suppress(OSError):

@@ -4,27 +4,33 @@ Takes   the partitions of the tables and the time.
 Gives   one commit per partition that replaces its files; the exceptions of an hour are made again from its spans.
 Refuses a commit that somebody else was faster with (`CommitConflict`): nothing has changed, plan again.
 
-Identity of a span is (trace id, span id, kind, start), and the one that came last stays. Ranges of trace ids are read one
-after the other, so memory follows `RANGE_ROWS` and not the hour, and the new files' ranges are disjoint.
+Identity of a span is (trace id, span id, kind, start), and the one that came last stays (`lake.schema`). Ranges of trace
+ids are worked on one after the other (`lake.trace_ranges`), so memory does not follow the hour, and the new files' ranges
+are disjoint.
+
+The exceptions of an hour are replaced before its spans. Both are the same whoever makes them from the same spans, so a
+crash in between leaves exceptions that are right already and spans that are still due.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from . import landing, trace_ranges
 from .compaction import Compactor
-from .exceptions import SOURCE_COLUMNS, exceptions_of
+from .errors import CommitConflict, LakeCorrupt
+from .exceptions import exceptions_of
 from .landing import conform
-from .schema import EXCEPTIONS, SPANS, Table
-from .tables import LiveFile, Partition
+from .partitioning import chunks
+from .schema import EXCEPTIONS, OVERFLOW_HOUR, SPAN_IDENTITY, SPAN_RECENCY, SPANS, Table
+from .tables import DataFile, DeltaLog, LiveFile, Partition
 from .wire.arrays import booleans
 
 CLOSED_AFTER_S = 600
@@ -35,19 +41,18 @@ MAX_FRESH_SHARE = 0.05
 """Share of an hour's rows that may lie in files that were never rewritten."""
 
 ONCE_A_DAY_S = 86_400
-RANGE_ROWS = 200_000
 
 _HOUR_S = 3600
-_IDENTITY = ("trace_id", "span_id", "kind", "start_time", "start_ns_remainder")
+_DERIVED_MAX_BYTES = 64 * 2**20
+"""Bytes of exceptions that are gathered for one file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """One partition of one table, with its files."""
+    """One partition of one table."""
 
     table: str
     partition: Partition
-    files: tuple[LiveFile, ...]
 
 
 def due(table: str, files: Iterable[LiveFile], *, now_s: float) -> list[Hour]:
@@ -59,17 +64,23 @@ def due(table: str, files: Iterable[LiveFile], *, now_s: float) -> list[Hour]:
     hours: dict[Partition, list[LiveFile]] = defaultdict(list)
     for file in files:
         hours[file.partition].append(file)
-    return [Hour(table, p, tuple(hours[p])) for p in sorted(hours) if is_due(p, hours[p], now_s=now_s)]
+    return [Hour(table, partition) for partition in sorted(hours) if is_due(partition, hours[partition], now_s=now_s)]
 
 
 def is_due(partition: Partition, files: Sequence[LiveFile], *, now_s: float) -> bool:
-    """Whether an hour is over and has too many files, too many late rows, or a late file that is a day old."""
+    """Whether an hour is over and has too many files, too many late rows, or a late file that is a day old.
+
+    The overflow partition is of no hour and may grow at any time, so there late rows are no reason.
+    """
     fresh = [file for file in files if not file.is_rewritten]
-    if not fresh or (partition.hour_number + 1) * _HOUR_S + CLOSED_AFTER_S > now_s:
+    if not fresh:
         return False
-    share = sum(file.row_count for file in fresh) / max(1, sum(file.row_count for file in files))
-    oldest_s = now_s - min(file.written_at_s for file in fresh)
-    return len(fresh) > MAX_FRESH_FILES or share > MAX_FRESH_SHARE or oldest_s > ONCE_A_DAY_S
+    many = len(fresh) > MAX_FRESH_FILES or now_s - min(file.written_at_s for file in fresh) > ONCE_A_DAY_S
+    if partition.hour == OVERFLOW_HOUR:
+        return many
+    if (partition.hour_number + 1) * _HOUR_S + CLOSED_AFTER_S > now_s:
+        return False
+    return many or sum(file.row_count for file in fresh) > MAX_FRESH_SHARE * sum(file.row_count for file in files)
 
 
 def rewrite_due(compactor: Compactor, *, now_s: float, max_hours: int = 24) -> int:
@@ -78,92 +89,124 @@ def rewrite_due(compactor: Compactor, *, now_s: float, max_hours: int = 24) -> i
     Raises:
         LeaseLost: another process compacts this lake.
         CommitConflict: another process committed in between.
+        LakeCorrupt: a file is missing or damaged. The other hours were rewritten all the same.
     """
-    compactor.absorb()  # all tables of a stream stand at the same watermark now
+    damage: LakeCorrupt | None = None
+    try:
+        compactor.absorb()  # all tables of a stream stand at the same watermark now
+    except LakeCorrupt as error:
+        damage = error
+    names = [name for name in compactor.tables if name != EXCEPTIONS.name]  # those follow their spans
+    hours = [hour for name in names for hour in due(name, compactor.log(name).files(), now_s=now_s)]
     done = 0
-    for name in compactor.tables:
-        if name == EXCEPTIONS.name:  # follows its spans
-            continue
-        for hour in due(name, compactor.log(name).files(), now_s=now_s)[: max_hours - done]:
+    for hour in hours:
+        if done == max_hours:
+            break
+        try:
             rewrite(compactor, hour)
             done += 1
+        except LakeCorrupt as error:
+            damage = error
+    if damage:
+        raise damage
     return done
 
 
 def rewrite(compactor: Compactor, hour: Hour) -> None:
-    """Replace the files of one hour; for spans, the exceptions of the hour too."""
-    compactor.lease.hold(now_s=compactor.clock())
+    """Replace the files that one hour has now; for spans, the exceptions of the hour too.
+
+    Raises:
+        LeaseLost: another process compacts this lake.
+        CommitConflict: another process committed in between.
+        LakeCorrupt: a file of the hour is missing or damaged.
+    """
     log = compactor.log(hour.table)
-    new = []
-    for part in _sorted_parts(log.folder, log.table, hour.files):
+    old = [file for file in log.files() if file.partition == hour.partition]
+    derived = _Exceptions(compactor, log, hour.partition) if hour.table == SPANS.name else None
+    new: list[DataFile] = []
+    for rows in _sorted_parts(compactor, log, old):
+        compactor.step(f"rewrite a part of {hour.table}")
         compactor.lease.hold(now_s=compactor.clock())
-        new.append(log.write(hour.partition, part, rewritten=True))
+        if derived:
+            derived.add(rows)
+        new += [log.write(hour.partition, chunk, rewritten=True) for chunk in chunks(rows, log.table)]
+    compactor.lease.hold(now_s=compactor.clock())
+    if derived:
+        compactor.step(f"rewrite {EXCEPTIONS.name}")
+        derived.commit()
     compactor.step(f"rewrite {hour.table}")
-    log.commit(add=new, remove=hour.files)
+    log.commit(add=new, remove=old)
     compactor.step(f"rewritten {hour.table}")
-    if hour.table == SPANS.name:
-        _derive_again(compactor, hour.partition)
 
 
-def _derive_again(compactor: Compactor, partition: Partition) -> None:
-    """Make the exceptions of an hour from its spans, in place of those that there are."""
-    spans = [f for f in compactor.log(SPANS.name).files() if f.partition == partition]
-    log = compactor.log(EXCEPTIONS.name)
-    old = [f for f in log.files() if f.partition == partition]
-    parts = [exceptions_of(pq.ParquetFile(compactor.log(SPANS.name).folder / f.path).read(columns=list(SOURCE_COLUMNS)))
-             for f in spans]  # fmt: skip
-    rows = pa.concat_tables([EXCEPTIONS.arrow_schema.empty_table(), *parts])
-    rows = rows.sort_by([(name, "ascending") for name in log.table.sort])
-    new = [log.write(partition, rows, rewritten=True)] if rows.num_rows else []
-    if new or old:
-        log.commit(add=new, remove=old)
+def _sorted_parts(compactor: Compactor, log: DeltaLog, files: Sequence[LiveFile]) -> Iterator[pa.Table]:
+    """The rows of an hour in order, each span once."""
+    paths = [log.folder / file.path for file in files]
+    if log.table.name == SPANS.name:
+        row_count = sum(file.row_count for file in files)
+        scratch = compactor.lake.path / trace_ranges.SCRATCH
+        yield from map(latest_spans, trace_ranges.parts(paths, log.table.arrow_schema, row_count, scratch))
+    elif paths:
+        schema = log.table.arrow_schema
+        yield _sorted(pa.concat_tables([_whole(path, schema) for path in paths]), log.table)
 
 
-def _sorted_parts(folder: Path, table: Table, files: Sequence[LiveFile]) -> Iterator[pa.Table]:
-    """The rows of an hour in order, in parts of about `RANGE_ROWS`, each span once."""
-    paths = [folder / file.path for file in files]
-    if table.name != SPANS.name:
-        rows = pa.concat_tables([_read(path, table, None) for path in paths])
-        yield rows.sort_by([(name, "ascending") for name in table.sort])
-        return
-    for low, high in ranges(paths, sum(file.row_count for file in files)):
-        part = pa.concat_tables([_read(path, table, (low, high)) for path in paths])
-        if part.num_rows:
-            yield latest_spans(part)
+def _whole(path: Path, schema: pa.Schema) -> pa.Table:
+    with trace_ranges.opened(path) as file:
+        return conform(file.read(), schema)
 
 
-def ranges(paths: Sequence[Path], row_count: int) -> list[tuple[str, str | None]]:
-    """Bounds `[low, high)` of trace ids that cut some files into parts of about `RANGE_ROWS`; the last one is open."""
-    starts = sorted(
-        metadata.row_group(group).column(0).statistics.min
-        for metadata in (pq.read_metadata(path) for path in paths)
-        for group in range(metadata.num_row_groups)
-    )
-    count = min(len(starts), -(-row_count // RANGE_ROWS))
-    cuts = sorted({starts[len(starts) * i // count] for i in range(1, count)}) if count > 1 else []
-    lows = ["", *cuts]
-    return list(zip(lows, [*cuts, None], strict=True))
+def _sorted(rows: pa.Table, table: Table) -> pa.Table:
+    return rows.sort_by([(name, "ascending") for name in table.sort])
 
 
-def _read(path: Path, table: Table, bounds: tuple[str, str | None] | None) -> pa.Table:
-    filters = None
-    if bounds is not None:
-        filters = pc.field("trace_id") >= bounds[0]
-        if bounds[1] is not None:
-            filters &= pc.field("trace_id") < bounds[1]
-    rows = pq.read_table(path, filters=filters, partitioning=None, use_threads=False)
-    return conform(rows, table.arrow_schema)
+@dataclass(slots=True)
+class _Exceptions:
+    """The exceptions of an hour, made again from its spans, to take the place of those that there are."""
+
+    compactor: Compactor
+    spans: DeltaLog
+    partition: Partition
+    _log: DeltaLog = field(init=False)
+    _old: list[LiveFile] = field(init=False)
+    _new: list[DataFile] = field(default_factory=list)
+    _gathered: list[pa.Table] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            CommitConflict: spans and exceptions do not stand at the same landing files.
+        """
+        self._log = self.compactor.log(EXCEPTIONS.name)
+        self._old = [file for file in self._log.files() if file.partition == self.partition]
+        for writer in landing.writers(self.compactor.lake.path, SPANS.landing):
+            if self._log.watermark(writer.name) != self.spans.watermark(writer.name):
+                raise CommitConflict("exceptions lag behind spans, or are ahead of them: absorb first, then plan again")
+
+    def add(self, spans: pa.Table) -> None:
+        """Derive the exceptions of some spans."""
+        self._gathered.append(exceptions_of(spans))
+        if sum(rows.nbytes for rows in self._gathered) > _DERIVED_MAX_BYTES:
+            self._write()
+
+    def _write(self) -> None:
+        rows = pa.concat_tables([EXCEPTIONS.arrow_schema.empty_table(), *self._gathered])
+        self._gathered.clear()
+        if rows.num_rows:
+            self._new.append(self._log.write(self.partition, _sorted(rows, self._log.table), rewritten=True))
+
+    def commit(self) -> None:
+        self._write()
+        if self._new or self._old:
+            self._log.commit(add=self._new, remove=self._old)
 
 
 def latest_spans(rows: pa.Table) -> pa.Table:
-    """Spans sorted by trace and start, of equal ones only the one ingested last."""
-    order = [
-        (name, "ascending") for name in ("trace_id", "start_time", "start_ns_remainder", "span_id", "kind", "ingested_at")
-    ]
-    indices = pc.sort_indices(rows.select([name for name, _ in order]), sort_keys=order)
-    rows = rows.take(indices)
+    """Spans sorted by trace and start, of equal ones only the one that came last."""
+    order = ["trace_id", "start_time", "start_ns_remainder", "span_id", "kind", *SPAN_RECENCY]
+    rows = rows.take(pc.sort_indices(rows.select(order), sort_keys=[(name, "ascending") for name in order]))
     same = np.ones(max(0, rows.num_rows - 1), dtype=np.bool_)
-    for name in _IDENTITY:
+    for name in SPAN_IDENTITY:
         column = rows.column(name).combine_chunks()
         same &= pc.equal(column[1:], column[:-1]).to_numpy(zero_copy_only=False)
-    return rows.filter(booleans(np.append(~same, True)))
+    return rows.filter(booleans(np.append(~same, True))) if rows.num_rows else rows

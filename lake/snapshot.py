@@ -30,7 +30,7 @@ import pyarrow.compute as pc
 from . import landing
 from .compaction import contiguous
 from .errors import SnapshotExpired, SnapshotInvalid
-from .folder import FILE_NAME, LakeFolder, open_folder
+from .folder import LakeFolder, mark_of, open_folder
 from .landing import LandingFile
 from .schema import LANDINGS, Table, tables_of
 from .tables import DeltaLog, log_file
@@ -262,15 +262,6 @@ class SnapshotReader:
             return DeltaLog(self._lake.path, self._tables[name], version=version)
         except FileNotFoundError as error:
             raise SnapshotExpired("the log of this snapshot is gone: start again without it") from error
-
-
-def mark_of(path: Path) -> object:
-    """What is another one whenever the lake's `lake.json` is written, None while there is none."""
-    try:
-        found = (path / FILE_NAME).stat()
-    except FileNotFoundError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _parse(token: str) -> tuple[dict[str, int], dict[str, _Tail]]:

@@ -23,15 +23,15 @@ from .maintenance import Maintenance
 def main() -> int:
     """Run until told to stop."""
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-    maintenance = Maintenance(Path(os.environ.get("TRACELAKE_DATA", "data")), LakeSettings.from_env(os.environ))
-    told = threading.Event()
+    told_to_stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told.set())
+        signal.signal(number, lambda *_: told_to_stop.set())
+    maintenance = Maintenance(Path(os.environ.get("TRACELAKE_DATA", "data")), LakeSettings.from_env(os.environ))
     scheduler = build(maintenance)
     scheduler.start()
-    told.wait()
+    told_to_stop.wait()
     maintenance.stop()
-    scheduler.shutdown()  # waits for the job under way, which would take the leases again
+    scheduler.shutdown()  # waits for the job that is running
     maintenance.close()
     return 0
 

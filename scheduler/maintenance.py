@@ -7,6 +7,7 @@ Refuses nothing: a lake that another process looks after is left to it, and a fa
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,12 +17,16 @@ import structlog
 
 from lake.compaction import Compactor
 from lake.errors import CommitConflict, LakeError, LeaseLost
-from lake.folder import open_folder
+from lake.folder import FILE_NAME, mark_of, open_folder
 from lake.retention import keep
 from lake.rewrite import rewrite_due
 from lake.settings import LakeSettings
 
 log = structlog.get_logger()
+
+
+class Stopped(LakeError):
+    """This process was told to end; what was begun is begun again by the next one."""
 
 
 def is_compaction_due(file_count: int, waited_s: float, settings: LakeSettings) -> bool:
@@ -33,27 +38,25 @@ def is_compaction_due(file_count: int, waited_s: float, settings: LakeSettings) 
     return file_count >= settings.compaction_files or (file_count > 0 and waited_s >= settings.compaction_interval_s)
 
 
-class _Stopped(Exception):
-    """The process is to end. Between any two steps that is safe: the next compactor goes on from what each table says."""
-
-
 @dataclass(slots=True)
 class _Lake:
     compactor: Compactor
+    mark: object
+    """Another one once the folder holds another lake, or the same with another promotion."""
     waiting_since_s: float | None = None
     """Monotonic seconds when a landing file was first seen waiting."""
 
 
 @dataclass(slots=True)
 class Maintenance:
-    """All lakes of a data folder."""
+    """All lakes of a data folder. Its jobs are for one thread; `stop` is for any."""
 
     data: Path
     settings: LakeSettings
     monotonic_s: Callable[[], float] = time.monotonic
     now_s: Callable[[], float] = time.time
     _lakes: dict[Path, _Lake] = field(default_factory=dict)
-    _is_stopping: bool = False
+    _stopping: threading.Event = field(default_factory=threading.Event)
 
     def compact(self) -> None:
         """Absorb the landing of each lake where it is due."""
@@ -68,13 +71,13 @@ class Maintenance:
         self._each(lambda lake: keep(lake.compactor, self.settings, now_s=self.now_s()))
 
     def stop(self) -> None:
-        """End the job under way, which may be in another thread, before its next step."""
-        self._is_stopping = True
+        """End the job that is running before its next step, and begin no other."""
+        self._stopping.set()
 
     def close(self) -> None:
-        """Let other processes take over at once; no job may be under way."""
-        for lake in self._lakes.values():
-            lake.compactor.lease.release()
+        """Let other processes take over at once; when no job is running any more."""
+        for folder in list(self._lakes):
+            self._forget(folder)
 
     def _compact(self, lake: _Lake) -> None:
         waiting = len(lake.compactor.waiting())
@@ -84,32 +87,39 @@ class Maintenance:
         elif lake.waiting_since_s is None:
             lake.waiting_since_s = now_s
         if is_compaction_due(waiting, now_s - (lake.waiting_since_s or now_s), self.settings):
+            lake.waiting_since_s = None  # also if it fails: it is tried again after the interval, not at once
             done = lake.compactor.absorb()
-            lake.waiting_since_s = None
             log.debug("compacted", lake=str(lake.compactor.lake.path), files=done.files, rows=done.rows)
 
-    def _each(self, step: Callable[[_Lake], object]) -> None:
-        for folder in sorted(self.data.glob("*/*/lake.json")):
-            try:
-                self._step()
-                step(self._lake(folder.parent))
-            except _Stopped:
+    def _each(self, work: Callable[[_Lake], object]) -> None:
+        folders = {path.parent for path in self.data.glob(f"*/*/{FILE_NAME}")}
+        for folder in self._lakes.keys() - folders:
+            self._forget(folder)
+        for folder in sorted(folders):
+            if self._stopping.is_set():
                 return
+            try:
+                work(self._lake(folder))
+            except Stopped:
+                log.info("stopped", lake=str(folder))
             except (LeaseLost, CommitConflict) as error:
-                log.info("left to another process", lake=str(folder.parent), reason=str(error))
-            except (LakeError, OSError) as error:
-                log.error("maintenance failed", lake=str(folder.parent), exc_info=error)
+                log.info("left to another process", lake=str(folder), reason=str(error))
+            except Exception as error:  # whatever one lake brings about, the others get their turn
+                log.error("maintenance failed", lake=str(folder), exc_info=error)
 
     def _lake(self, folder: Path) -> _Lake:
-        known = self._lakes.get(folder)
-        lake = open_folder(folder)  # a promotion since the last time changes the tables
-        if known is None or known.compactor.lake != lake:
-            if known is not None:
-                known.compactor.lease.release()
-            known = self._lakes[folder] = _Lake(Compactor(lake, step=self._step))
-        return known
+        mark = mark_of(folder)
+        if folder in self._lakes and self._lakes[folder].mark != mark:
+            self._forget(folder)
+        if folder not in self._lakes:
+            self._lakes[folder] = _Lake(Compactor(open_folder(folder), step=self._step), mark)
+        return self._lakes[folder]
 
-    def _step(self, _: str = "") -> None:
-        """Called before each step of a job."""
-        if self._is_stopping:
-            raise _Stopped
+    def _forget(self, folder: Path) -> None:
+        lake = self._lakes.pop(folder)
+        if folder.exists():
+            lake.compactor.lease.release()
+
+    def _step(self, name: str) -> None:
+        if self._stopping.is_set():
+            raise Stopped(f"told to stop before: {name}")

@@ -9,7 +9,7 @@ import rich_click as click
 from rich.console import Console
 from rich.progress import Progress
 
-from lake.doctor import Report, examine
+from lake.doctor import Report, examine, give_up
 
 from .lakes import folder_of, lake_options
 from .options import json_option, print_json, print_table
@@ -17,10 +17,16 @@ from .options import json_option, print_json, print_table
 
 @click.command()
 @click.option("--quick", is_flag=True, help="Look at the log and at sizes, do not read the files.")
+@click.option(
+    "--give-up", "lost", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", multiple=True,
+    help="First put an empty file in the place of this landing file, which is damaged or missing and cannot be restored.",
+)  # fmt: skip
 @lake_options
 @json_option
-def doctor(data: Path, project: str, *, sandbox: bool, quick: bool, as_json: bool) -> None:
-    """Compare log with files and landing with watermarks, and verify every page. Exit code 1 if something is broken."""
+def doctor(data: Path, project: str, lost: tuple[Path, ...], *, sandbox: bool, quick: bool, as_json: bool) -> None:
+    """Compare log with files and landing with watermarks, and verify every file. Exit code 1 if something is broken."""
+    for path in lost:
+        give_up(folder_of(data, project, sandbox=sandbox), path)
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("Reading files")
         report = examine(
