@@ -91,7 +91,8 @@ async def _received(
 
 def _unsupported(kind: str, *, takes_protobuf: bool) -> UnsupportedMediaType:
     known = f"{PROTOBUF} or {_JSON}" if takes_protobuf else _JSON
-    return UnsupportedMediaType(f"Content-Type {kind!r} is not known here: use {known}")
+    what = f"Content-Type {kind!r} is not known here" if kind else "Content-Type is missing"
+    return UnsupportedMediaType(f"{what}: use {known}")
 
 
 def _idempotency_key(request: Request[Any, Any, Any]) -> str | None:
