@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -17,6 +19,9 @@ def build(maintenance: Maintenance) -> BackgroundScheduler:
 
     A job that is late runs once and not as often as it missed (`coalesce`), however late (`misfire_grace_time`).
     """
+    logging.getLogger("apscheduler.scheduler").setLevel(
+        logging.ERROR
+    )  # a job whose last run goes on is left out, as it should
     scheduler = BackgroundScheduler(
         executors={"default": ThreadPoolExecutor(1)},  # compaction, rewrite and retention write the same tables
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
