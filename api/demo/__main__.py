@@ -56,13 +56,14 @@ def send_history(story: Story, state: State, data: Path, url: str, key: str, sto
     began_s = time.monotonic()
     with Sender(url, key, connections=CONNECTIONS) as sender, Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("History: spans", total=state.span_count)
-        progress.advance(task, state.span_count * state.parts_sent // history.part_count)
+        before = state.span_count * state.parts_sent // history.part_count
+        progress.advance(task, before)
         is_complete = Dispatch(history, state, data, sender).run(stop, lambda spans: progress.advance(task, spans))
-        spans = int(progress.tasks[task].completed)
-        progress.update(task, total=spans if is_complete else state.span_count)
+        done = int(progress.tasks[task].completed)
+        progress.update(task, total=done if is_complete else state.span_count)
     if is_complete:
         Console(stderr=True, highlight=False).print(
-            f"The history is there: {spans:,} spans in {time.monotonic() - began_s:.0f} s. Live traffic begins."
+            f"The history is there: {done - before:,} spans sent in {time.monotonic() - began_s:.0f} s. Live traffic begins."
         )
     return is_complete
 

@@ -1,12 +1,15 @@
 """What the shop is, and that its spans tell the story of its deploys."""
 
 import datetime as dt
+import re
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from api.demo.history import History
 from api.demo.shop import SHOP, SLOW_VERSION
+from api.demo.simulation import expected_spans
 from api.demo.story import Story
 from tests.api.demo.conftest import END, END_NS
 
@@ -173,3 +176,23 @@ def test_the_same_seed_makes_the_same_history_and_another_seed_another(history, 
     assert again.part(70).body == history.part(70).body
     assert again.part(70).errors == history.part(70).errors
     assert other.part(70).body != history.part(70).body
+
+
+def test_the_page_about_the_demo_tells_of_every_service_and_deploy():
+    page = (Path(__file__).parents[3] / "docs" / "demo.md").read_text()
+    assert re.findall(r"^\| `([a-z-]+)` \| (?:`[A-Z]|the browser)", page, re.MULTILINE) == [s.name for s in SHOP.services]
+    told = re.findall(r"^\| ([0-9][^|]+) \| `([a-z-]+)` \| (v[0-9.]+) \|", page, re.MULTILINE)
+    assert told == [(spoken(deploy.age), deploy.service, deploy.version) for deploy in SHOP.deploys]
+
+
+def spoken(age):
+    """A time in days, hours and minutes, without those of which there are none."""
+    hours, minutes = age.seconds // 3600, age.seconds // 60 % 60
+    return " ".join(f"{number} {unit}" for number, unit in ((age.days, "d"), (hours, "h"), (minutes, "min")) if number)
+
+
+def test_the_page_about_the_demo_says_how_many_spans_a_request_has(history):
+    page = (Path(__file__).parents[3] / "docs" / "demo.md").read_text()
+    longest, mean = re.findall(r"An order is the longest trace, (\d+) spans; the mean is (\d+\.\d)", page)[0]
+    assert int(longest) == max(expected_spans(endpoint.call) for endpoint in SHOP.endpoints)
+    assert float(mean) == pytest.approx(history.span_count / history.requests_a_part / history.part_count, abs=0.1)
