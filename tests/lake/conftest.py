@@ -6,6 +6,7 @@ import pytest
 
 from lake.folder import create_folder
 from lake.landing import LandingWriter, Request
+from tests.lake.rows import Landing
 from tests.lake.sim_disk import UnflushedDisk
 from tests.lake.spans import START, otlp_body, rows_of
 
@@ -44,3 +45,11 @@ def commit(writer):
         return writer.commit(rows, [Request(request or secrets.token_hex(32), rows.num_rows)])
 
     return land
+
+
+@pytest.fixture
+def landing(lake_folder):
+    """Writers of all landing streams of the lake."""
+    landing = Landing(lake_folder)
+    yield landing
+    landing.end()
