@@ -39,15 +39,18 @@ class SeenRequests:
         self._version = -1
         self._hours: dict[int, npt.NDArray[np.uint64]] = {}
         self._log: DeltaLog | None = None
+        self._oldest = 0
+        """Hour that the window begins with."""
 
     def follow(self, log: DeltaLog, *, now_s: float) -> None:
         """Catch up with the table and forget what is older than the window."""
-        if log.version != self._version:
+        oldest = int(now_s - REPEAT_WINDOW_S) // _HOUR_S
+        if log.version != self._version or oldest < self._oldest:  # a clock that was set back has forgotten too much
             self._hours = {}
             for hour, hashes in _recent(log, now_s):
                 self._add(hour, _prefixes(hashes.to_pylist()))
-            self._version, self._log = log.version, log
-        oldest = int(now_s - REPEAT_WINDOW_S) // _HOUR_S
+            self._version = log.version
+        self._log, self._oldest = log, oldest
         self._hours = {hour: known for hour, known in self._hours.items() if hour >= oldest}
 
     def repeats(self, hashes: list[str], *, now_s: float) -> npt.NDArray[np.bool_]:

@@ -86,6 +86,13 @@ def test_a_repeat_counts_as_one_for_a_day(log, tmp_path, later_s, repeat, rememb
     assert decide(log, later, landed(tmp_path, "a", sequence=2), now_s=NOW_S + later_s) == [repeat]
 
 
+def test_a_clock_that_jumps_ahead_and_back_forgets_nothing(log, tmp_path):
+    seen = SeenRequests()
+    decide(log, seen, landed(tmp_path, "a"))
+    seen.follow(log, now_s=NOW_S + 40 * DAY_S)
+    assert decide(log, seen, landed(tmp_path, "a", sequence=2)) == [True]
+
+
 def test_what_the_window_has_left_is_forgotten(log, tmp_path):
     seen = SeenRequests()
     for hour in range(60):
@@ -107,6 +114,14 @@ def test_a_version_that_somebody_else_made_is_followed(log, lake_folder, tmp_pat
     decide(other, SeenRequests(), landed(tmp_path, "b", writer="v"))
     log.refresh()
     assert decide(log, seen, landed(tmp_path, "b", "a", "c", sequence=2)) == [True, True, False]
+
+
+def test_a_new_handle_of_the_same_version_is_followed(log, lake_folder, tmp_path):
+    seen = SeenRequests()
+    decide(log, seen, landed(tmp_path, "a"))
+    new = DeltaLog(lake_folder.path, BATCHES, disk=UnflushedDisk())  # as after a promotion
+    assert decide(new, seen, landed(tmp_path, "b", sequence=2)) == [False]
+    assert decide(new, seen, landed(tmp_path, "b", "a", sequence=3)) == [True, True]
 
 
 @settings(deadline=None, max_examples=30)

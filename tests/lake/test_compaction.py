@@ -140,6 +140,14 @@ def test_a_clock_set_back_forgets_no_request(lake_folder, writer, bodies):
     assert_exactly_once(lake_folder.path, bodies[:1])
 
 
+def test_a_request_of_which_no_span_was_sound_is_counted_too(lake_folder, writer, compactor, bodies):
+    nothing = otlp_body(1, start=dt.datetime(2262, 4, 12, tzinfo=dt.UTC))  # later than OTLP can say
+    land(writer, nothing, bodies[0], nothing)
+    assert compactor.absorb() == Absorbed(files=1, rows=4, duplicate_requests=1)
+    rows = table_of(lake_folder.path, "batches", "row_count", "duplicate").to_pylist()
+    assert sorted((row["row_count"], row["duplicate"]) for row in rows) == [(0, False), (0, True), (4, False)]
+
+
 def test_requests_of_other_streams_are_not_dropped_as_repeats(lake_folder, compactor):
     writer = LandingWriter(lake_folder.path, "deploys", now=START, disk=DISK)
     schema = TABLES["deploys"].arrow_schema
