@@ -55,8 +55,7 @@ class Result:
 
     def df(self) -> pd.DataFrame:
         """All rows as a pandas frame; needs pandas (`pip install pandas`)."""
-        with refusals():
-            return self._relation.df()
+        return self.arrow().to_pandas()  # DuckDB's own way drops time zones
 
     def rows(self) -> list[dict[str, Any]]:
         """All rows as dictionaries."""

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import orjson
 import pytest
@@ -20,6 +21,7 @@ from lake.folder import create_folder
 from lake.promotion import promote
 from lake.retention import QUERY_S, keep
 from lake.rewrite import Hour, rewrite
+from lake.schema import Promoted
 from lake.settings import LakeSettings
 from lake.snapshot import SnapshotReader
 from lake.tables import CHECKPOINT_EVERY, DeltaLog, Partition, log_file
@@ -294,7 +296,7 @@ def test_no_snapshot_outlives_its_files(lake_folder, landing, compactor, opened)
     at = SnapshotReader(lake_folder, keep_s=KEEP_S, clock=lambda: replaced_s + KEEP_S).at(token)
     files = [*at.tables["spans"].data_files(), *(str(file.path) for file in at.tables["spans"].tail)]
     assert len(files) == 2
-    assert all(os.path.exists(file) for file in files)
+    assert all(Path(file).exists() for file in files)
     late = SnapshotReader(lake_folder, keep_s=KEEP_S, clock=lambda: replaced_s + KEEP_S + 60)
     with pytest.raises(SnapshotExpired):
         late.at(token)
@@ -401,7 +403,8 @@ def test_an_open_lake_notices_a_promotion(lake_folder, landing, opened):
 def test_a_promotion_during_a_snapshot_is_noticed_by_it(lake_folder, landing, monkeypatch):
     """The files are listed after the promotion, so one of them may have its column."""
     reader = SnapshotReader(lake_folder, keep_s=KEEP_S)
-    waiting, promotions = landing_module.waiting, []
+    waiting = landing_module.waiting
+    promotions: list[Promoted] = []
 
     def promoted_meanwhile(*args):
         if not promotions:
