@@ -16,7 +16,7 @@ from functools import partial
 from hashlib import sha256
 from typing import Any
 
-from litestar import Request, Response, post
+from litestar import MediaType, Request, Response, post
 
 from lake.errors import TooLarge, WireError
 from lake.wire import reports
@@ -186,7 +186,7 @@ def _answer(server: Server, content: dict[str, Any]) -> Response[Any]:
 
 def _accepted(server: Server) -> Response[Any]:
     """The answer without a body that the second generation of the reference has."""
-    return Response(None, status_code=server.settings.ingest_success_status)
+    return Response(b"", status_code=server.settings.ingest_success_status, media_type=MediaType.TEXT)
 
 
 ROUTES = [ingest_traces, ingest_other_signals, ingest_error, ingest_errors, ingest_deploy, ingest_requests]
