@@ -33,7 +33,7 @@ _DEFAULT_LIMIT, _MAX_LIMIT = 50, 200
 _DEFAULT_WINDOW = dt.timedelta(hours=1)
 _MAX_DURATION_MS = 10**12
 _STATUSES = ("ok", "error", "unset")
-_ERROR_REACH = dt.timedelta(seconds=5)
+
 _EARLIEST, _LATEST = dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.datetime(2262, 4, 11, tzinfo=dt.UTC)
 """No span starts outside of this; a window that reaches further (0001-01-01 is Go's zero time) is cut."""
 
@@ -233,28 +233,18 @@ def _exported(lake: lake.Lake, trace_id: str, *, as_json: bool) -> Response[Any]
 
 def _shown(lake: lake.Lake, trace_id: str) -> Response[Any]:
     at = lake.at(lake.snapshot())
-    trace = at.trace_json(trace_id)
+    trace = at.trace_view(trace_id)
     if trace is None:
         raise _not_found(trace_id)
     row = trace.summary
     content = summary(row) | {
         "root_span_id": row["root"]["span_id"],
         "truncated": trace.truncated,
-        "errors": _errors(at, row, trace_id),
+        "errors": trace.errors.select(["id", "exception_class", "message", "fingerprint"]).to_pylist(),
         "deploy": _deploy(at, row),
         "spans": orjson.Fragment(trace.spans),
     }
     return Response(orjson.dumps(content), media_type=_JSON, headers={"X-Lake-Snapshot": at.snapshot().token})
-
-
-def _errors(lake: lake.Lake, row: Mapping[str, Any], trace_id: str) -> list[dict[str, Any]]:
-    since = _time(row["start_ns"]) - _ERROR_REACH
-    until = _time(row["end_ns"]) + _ERROR_REACH
-    return lake.sql(
-        "SELECT id, exception_class, message, fingerprint FROM errors "
-        "WHERE trace_id = $trace_id AND timestamp BETWEEN $since AND $until ORDER BY timestamp, id",
-        {"trace_id": trace_id, "since": since, "until": until},
-    ).rows()
 
 
 def _deploy(lake: lake.Lake, row: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -18,9 +18,11 @@ import pyarrow.parquet as pq
 from .schema import Table
 
 ROW_GROUP_ROWS = 122_880
-FILE_MAX_ROWS = 1_000_000
 ABSORBED, REWRITTEN = "part-", "hour-"
 """How the name of a file begins that compaction, or the rewrite of a closed hour, made."""
+
+PAGE_BYTES = 64 * 1024
+"""A reader of one trace leaves out the pages that do not have it; with the usual 1 MiB most columns are one page."""
 
 _BLOOM_FALSE_POSITIVES = 0.001
 _EPOCH = dt.date(1970, 1, 1)
@@ -101,6 +103,7 @@ def parquet(table: Table, rows: pa.Table) -> memoryview:
         row_group_size=ROW_GROUP_ROWS,
         compression="zstd",
         compression_level=1,
+        data_page_size=PAGE_BYTES,
         use_dictionary=[
             leaf for field in rows.schema if field.name not in table.plain for leaf in _leaves(field.name, field.type)
         ],

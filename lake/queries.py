@@ -31,8 +31,10 @@ def source(
     """
     own = promoted[len(PROMOTED) :] if table.name == "spans" else ()
     # an older data file has no column that was promoted later, a landing file none that is null in every row; so columns
-    # are matched by name there, and the empty relation has them all
-    parts = [f"SELECT * FROM {extra or empty}"]
+    # are matched by name there, and the empty relation has them all. Each relation costs milliseconds to plan.
+    parts = []
+    if extra or own or waiting or not files:
+        parts.append(f"SELECT * FROM {extra or empty}")
     if files:
         parts.append(f"SELECT * FROM {_read(files, by_name=bool(own))}")
     if waiting:
@@ -57,6 +59,14 @@ def _column(name: str, own: tuple[Promoted, ...]) -> str:
     return identifier(name)
 
 
+def files_with(column: str, value: str, files: Sequence[str]) -> str:
+    """Those of some Parquet files whose bloom filters do not rule a value out."""
+    listed = ", ".join(literal(path) for path in files)
+    return f"""
+        SELECT DISTINCT file_name FROM parquet_bloom_probe([{listed}], {literal(column)}, {literal(value)})
+        WHERE NOT bloom_filter_excludes"""
+
+
 def literal(text: str) -> str:
     """A text as SQL."""
     return "'" + text.replace("'", "''") + "'"
@@ -70,14 +80,10 @@ def identifier(name: str) -> str:
 _SAME_SPAN = ", ".join(SPAN_IDENTITY)
 _LATEST_FIRST = ", ".join(f"{name} DESC" for name in SPAN_RECENCY)
 
-DISTINCT_SPANS = f"""
-    SELECT * FROM ({{source}})
-    WHERE trace_id = $trace_id
-    QUALIFY row_number() OVER (PARTITION BY {_SAME_SPAN} ORDER BY {_LATEST_FIRST}) = 1
-    ORDER BY start_time, start_ns_remainder, span_id, kind
-    LIMIT $limit
+SPANS_OF_TRACE = """
+    SELECT * FROM ({source}) WHERE trace_id = $trace_id ORDER BY start_time, start_ns_remainder, span_id, kind LIMIT $limit
 """
-"""The spans of one trace. A span that came twice is there once, as it came last (clients retry whole requests)."""
+"""The first spans of one trace, as often as they came."""
 
 
 def errors(errors: str, exceptions: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from . import queries
 from .exceptions import exceptions_of
 from .landing import LandingFile, read_rows
-from .schema import EXCEPTIONS, SPANS
+from .schema import BATCHES, EXCEPTIONS, SPANS
 from .snapshot import Snapshot, TableSnapshot
 
 ERROR_REACH = dt.timedelta(hours=1)
@@ -52,24 +52,31 @@ class Relations:
         until: dt.datetime | None = None,
         time: str | None = None,
         trace_id: str | None = None,
+        choose: Callable[[list[str]], list[str]] = list,
     ) -> Relation:
         """The rows of a table, at least those with a time in `[since, until)` and this trace id.
 
         Args:
             time: the column that the times are of; by default the one that the table is partitioned by.
             trace_id: as it is stored, in lower case.
+            choose: which of the data files that are left can hold a row that is wanted.
         """
         table = self._snapshot.tables[name]
-        files = table.data_files(since=since, until=until, time=time, trace_id=trace_id)
+        files = choose(table.data_files(since=since, until=until, time=time, trace_id=trace_id))
         empty, tail = f"_{name}_empty", f"_{name}_tail"
         tables = {empty: table.table.arrow_schema.empty_table()}
         decoded = self._decoded_tail(table, trace_id)
-        if decoded is not None:
+        if decoded:
             tables[tail] = decoded
         waiting = [str(file.path) for file in table.tail] if decoded is None else []
         promoted = self._snapshot.lake.promoted
-        text = queries.source(table.table, files, waiting, promoted, empty=empty, extra="" if decoded is None else tail)
+        text = queries.source(table.table, files, waiting, promoted, empty=empty, extra=tail if decoded else "")
         return Relation(text, tables)
+
+    def is_empty(self, name: str, *, since: dt.datetime, until: dt.datetime) -> bool:
+        """Whether the table has no file that can hold a row with a time in `[since, until)`."""
+        table = self._snapshot.tables[name]
+        return not table.tail and not table.data_files(since=since, until=until)
 
     def views(
         self, words: set[str], *, since: dt.datetime | None = None, until: dt.datetime | None = None
@@ -97,6 +104,8 @@ class Relations:
     def _decoded_tail(self, table: TableSnapshot, trace_id: str | None) -> pa.Table | None:
         """The rows of the tail where they are wanted in Arrow; None where DuckDB reads the files itself."""
         schema = table.table.arrow_schema
+        if table.table.name == BATCHES.name:  # compaction decides which request is a repeat, so there is nothing before it
+            return schema.empty_table()
         if table.table.name == EXCEPTIONS.name:
             spans = self._snapshot.tables[SPANS.name].table.arrow_schema
             found = [exceptions_of(self._cache.rows(file, spans)) for file in table.tail]

@@ -19,19 +19,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from . import landing, trace_ranges
 from .compaction import Compactor
 from .errors import CommitConflict, LakeCorrupt
 from .exceptions import exceptions_of
+from .identity import latest_spans
 from .landing import conform
 from .partitioning import chunks
-from .schema import EXCEPTIONS, OVERFLOW_HOUR, SPAN_IDENTITY, SPAN_RECENCY, SPANS, Table
+from .schema import EXCEPTIONS, OVERFLOW_HOUR, SPANS, Table
 from .tables import DataFile, DeltaLog, LiveFile, Partition
-from .wire.arrays import booleans
 
 CLOSED_AFTER_S = 600
 """Seconds after its end from which on an hour is taken for complete."""
@@ -199,14 +197,3 @@ class _Exceptions:
         self._write()
         if self._new or self._old:
             self._log.commit(add=self._new, remove=self._old)
-
-
-def latest_spans(rows: pa.Table) -> pa.Table:
-    """Spans sorted by trace and start, of equal ones only the one that came last."""
-    order = ["trace_id", "start_time", "start_ns_remainder", "span_id", "kind", *SPAN_RECENCY]
-    rows = rows.take(pc.sort_indices(rows.select(order), sort_keys=[(name, "ascending") for name in order]))
-    same = np.ones(max(0, rows.num_rows - 1), dtype=np.bool_)
-    for name in SPAN_IDENTITY:
-        column = rows.column(name).combine_chunks()
-        same &= pc.equal(column[1:], column[:-1]).to_numpy(zero_copy_only=False)
-    return rows.filter(booleans(np.append(~same, True))) if rows.num_rows else rows

@@ -17,14 +17,13 @@ import secrets
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import duckdb
 import pyarrow as pa
 
-from . import queries, render, trace_list
+from . import trace_list, trace_view
 from .errors import InvalidParameter, QueryError
 from .folder import LakeFolder, open_folder
 from .relations import LandingCache, Relation, Relations
@@ -32,6 +31,7 @@ from .result import Result, refusals
 from .settings import LakeSettings
 from .snapshot import Snapshot, SnapshotReader
 from .trace_list import TraceFilter
+from .trace_view import TraceView
 
 TRACE_MAX_SPANS = 10_000
 """Spans of one trace that are read at most."""
@@ -42,18 +42,6 @@ _QUESTIONS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.
 
 _NO_VIEWS: Mapping[str, Relation] = {}
 _NO_TABLES: Mapping[str, pa.Table] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class TraceJson:
-    """One trace as the API shows it."""
-
-    summary: dict[str, Any]
-    """A row of `Lake.traces`."""
-    spans: str
-    """JSON array of the spans by start."""
-    truncated: bool
-    """The trace has more spans than were read."""
 
 
 class Lake:
@@ -138,29 +126,19 @@ class Lake:
         Args:
             trace_id: 32 hex digits, any case.
         """
-        wanted = trace_id.lower()
-        source = self._relations().of("spans", trace_id=wanted)
-        query = queries.DISTINCT_SPANS.format(source=source.text)
-        return self._ask(query, {"trace_id": wanted, "limit": max_spans}, tables=source.tables)
+        rows = trace_view.spans_of(trace_id.lower(), self._relations(), self._table, max_spans=max_spans)
+        return self._ask("SELECT * FROM _found", tables={"_found": rows})
 
-    def trace_json(self, trace_id: str, *, max_spans: int = TRACE_MAX_SPANS) -> TraceJson | None:
+    def trace_view(self, trace_id: str, *, max_spans: int = TRACE_MAX_SPANS) -> TraceView | None:
         """One trace as the API shows it, None if there is no such trace.
 
         Args:
             trace_id: 32 hex digits, any case.
         """
         snapshot = self.snapshot()
-        source = self._relations(snapshot).of("spans", trace_id=trace_id.lower())
-        values = {"trace_id": trace_id.lower(), "limit": max_spans + 1}
-        rows = self._ask(queries.DISTINCT_SPANS.format(source=source.text), values, tables=source.tables).arrow()
-        if not rows.num_rows:
-            return None
-        shown = rows.slice(0, max_spans)
-        query = render.spans_json("_trace", snapshot.lake.promoted)
-        spans = self._ask(query, tables={"_trace": render.with_places(shown)}).arrow().column(0)[0].as_py()
-        query = queries.TRACES.format(spans="SELECT * FROM _trace", conditions="true")
-        summary = self._ask(query, {"limit": 1}, tables={"_trace": shown}).rows()[0]
-        return TraceJson(summary, spans, truncated=rows.num_rows > max_spans)
+        relations = self._relations(snapshot)
+        rows = trace_view.spans_of(trace_id.lower(), relations, self._table, max_spans=max_spans + 1)
+        return trace_view.view(rows, relations, self._table, promoted=snapshot.lake.promoted, max_spans=max_spans)
 
     def errors(
         self,
@@ -224,9 +202,7 @@ class Lake:
         """
         _check_times(since=since, until=until)
         asked = TraceFilter(since, until, around, limit, service, min_duration_ns, status, before)
-        found = trace_list.page(
-            asked, self._relations(), lambda query, values, of: self._ask(query, values, tables=of.tables).arrow()
-        )
+        found = trace_list.page(asked, self._relations(), self._table)
         return self._ask("SELECT * FROM _found", tables={"_found": found})
 
     def close(self) -> None:
@@ -241,6 +217,9 @@ class Lake:
 
     def _relations(self, snapshot: Snapshot | None = None) -> Relations:
         return Relations(snapshot or self.snapshot(), self._shared.landing)
+
+    def _table(self, query: str, params: Mapping[str, Any], source: Relation) -> pa.Table:
+        return self._ask(query, params or None, tables=source.tables).arrow()
 
     def _ask(
         self,
