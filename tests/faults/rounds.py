@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -47,11 +48,17 @@ def is_torn(path: Path) -> bool:
 
 def holder(path: Path) -> int:
     """The process that has the lease, 0 if none has."""
-    content = orjson.loads((path / LEASE).read_bytes() or b"{}")
-    return int(content.get("owner", "0-").partition("-")[0])
+    return int(_lease(path).get("owner", "0-").partition("-")[0])
 
 
 def end_lease(path: Path) -> None:
     """Let the time of the lease be over, so that no test has to wait for it."""
-    content = orjson.loads((path / LEASE).read_bytes() or b"{}")
-    (path / LEASE).write_bytes(orjson.dumps(content | {"expires_at_s": time.time() - 1}))
+    if lease := _lease(path):
+        (path / LEASE).write_bytes(orjson.dumps(lease | {"expires_at_s": time.time() - 1}))
+
+
+def _lease(path: Path) -> dict[str, Any]:
+    """Owner and end of the lease; empty while nobody has taken it, and between the two steps of writing it."""
+    content = (path / LEASE).read_bytes() if (path / LEASE).exists() else b""
+    lease: dict[str, Any] = orjson.loads(content or b"{}")
+    return lease
