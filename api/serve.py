@@ -38,6 +38,16 @@ READY_S = 60
 _POLL_S = 0.2
 _RESTART_PAUSE_S = 1.0
 
+_ALLOCATOR = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
+}
+"""How the children allocate: one allocator for Arrow and the rest, which keeps some memory for the next request instead of
+giving each block back. A fifth less memory at the peak, and fewer page faults, than each library's own (docs/benchmarks.md).
+"""
+
 log = structlog.get_logger()
 
 
@@ -61,6 +71,7 @@ class Command:
 def commands(settings: ServerSettings) -> list[Command]:
     """The web server and the scheduler for some settings."""
     environment = {
+        **{name: os.environ.get(name, value) for name, value in _ALLOCATOR.items()},
         **({"TRACELAKE_CONTROL_URL": settings.control_url} if settings.control_url else {}),
         "TRACELAKE_DATA": str(settings.data.resolve()),
         "TRACELAKE_HOST": settings.host,
