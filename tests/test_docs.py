@@ -91,3 +91,12 @@ def test_the_limits_of_ingest_are_in_its_page(limit):
 def test_every_route_of_ingest_is_in_its_page(route):
     page = (DOCS / "ingest.md").read_text()
     assert f"POST {route}`" in page or route.endswith(("/metrics", "/logs"))
+
+
+def test_every_test_that_the_architecture_names_is_there():
+    named = set(re.findall(r"`(test_\w+)`", (DOCS / "architecture.md").read_text()))
+    written = {
+        name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)\(", path.read_text())
+    }
+    assert named
+    assert named <= written
