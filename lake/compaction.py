@@ -29,12 +29,12 @@ from .errors import LakeCorrupt
 from .folder import LakeFolder, open_folder
 from .landing import LandingFile
 from .lease import Lease
-from .partitioning import chunks, exceptions_by_hour, hours_of, partitioned
+from .partitioning import exceptions_by_hour, hours_of, partitioned
 from .schema import BATCHES, EXCEPTIONS, LANDINGS, tables_of
 from .tables import DeltaLog
 
-ROUND_MAX_ROWS = 100_000
-"""Rows taken in one round: what bounds the memory of compaction."""
+ROUND_MAX_ROWS = 50_000
+"""Rows taken in one round, unless one landing file has more, and rows in one file: what bounds the memory of compaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,11 +186,8 @@ class Compactor:
     def _commit(self, log: DeltaLog, rows: pa.Table, hours: npt.NDArray[np.int64], pending: Sequence[LandingFile]) -> None:
         name = log.table.name
         self.step(f"write {name}")
-        files = [
-            log.write(partition, chunk)
-            for partition, part in partitioned(rows, hours, log.table)
-            for chunk in chunks(part, log.table)
-        ]
+        parts = partitioned(rows, hours, log.table, max_rows=ROUND_MAX_ROWS)
+        files = [log.write(partition, part) for partition, part in parts]
         gone = self._gone(log)
         self.step(f"commit {name}")
         log.commit(add=files, watermarks=highest(pending), forget=gone)

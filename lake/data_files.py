@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from .schema import Table
 
 ROW_GROUP_ROWS = 122_880
+FILE_MAX_ROWS = 1_000_000
 ABSORBED, REWRITTEN = "part-", "hour-"
 """How the name of a file begins that compaction, or the rewrite of a closed hour, made."""
 

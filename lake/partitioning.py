@@ -7,6 +7,7 @@ Refuses nothing: any time has its hour, and a request that is spread over too ma
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -48,17 +49,23 @@ def exceptions_by_hour(spans: pa.Table, hours: npt.NDArray[np.int64]) -> tuple[p
     return pa.concat_tables([usual, others]), np.append(hours_of(usual, EXCEPTIONS.time), other_hours)
 
 
-def partitioned(rows: pa.Table, hours: npt.NDArray[np.int64], table: Table) -> list[tuple[Partition, pa.Table]]:
-    """The rows of each partition, sorted as the table wants them."""
-    if not rows.num_rows:
-        return []
+def partitioned(
+    rows: pa.Table, hours: npt.NDArray[np.int64], table: Table, *, max_rows: int
+) -> Iterator[tuple[Partition, pa.Table]]:
+    """The rows of each file: of one partition, sorted as the table wants them, made when asked for.
+
+    Args:
+        max_rows: rows in one file. Where rows are sorted by trace id they are cut between traces, so that the files' ranges
+            are disjoint; a trace too long for a file gets one of its own.
+    """
     keys = pa.table({"hours": hours, **{name: rows.column(name) for name in table.sort}})
     order = pc.sort_indices(keys, sort_keys=[("hours", "ascending"), *((name, "ascending") for name in table.sort)])
-    ordered = rows.take(order)
     hours = np.sort(hours)
-    starts = np.flatnonzero(np.concatenate(([True], hours[1:] != hours[:-1])))
-    ends = np.append(starts[1:], len(hours))
-    return [(_partition(int(hours[a])), ordered.slice(a, b - a)) for a, b in zip(starts, ends, strict=True)]
+    starts = np.flatnonzero(np.append(len(hours) > 0, hours[1:] != hours[:-1]))
+    for a, b in pairwise([*starts, len(hours)]):
+        part = order.slice(a, b - a)
+        for start, end in pairwise(_cuts(rows.select([table.sort[0]]).take(part), table, max_rows)):
+            yield _partition(int(hours[a])), rows.take(part.slice(start, end - start))
 
 
 def _partition(hours: int) -> Partition:
@@ -68,22 +75,23 @@ def _partition(hours: int) -> Partition:
 
 
 def chunks(rows: pa.Table, table: Table) -> list[pa.Table]:
-    """Rows of one partition cut into files.
+    """Sorted rows of one partition cut into files of at most `FILE_MAX_ROWS`, as `partitioned` does."""
+    return [rows.slice(start, end - start) for start, end in pairwise(_cuts(rows, table, FILE_MAX_ROWS))]
 
-    Rows sorted by trace id are cut between traces, so that the files' ranges are disjoint; a trace too long for one file
-    gets one of its own.
-    """
-    if rows.num_rows <= FILE_MAX_ROWS:
-        return [rows]
-    if table.sort[0] == "trace_id":
-        ids = rows.column("trace_id").combine_chunks()
-        starts = np.append(0, np.flatnonzero(pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)) + 1)
-    else:
-        starts = np.arange(rows.num_rows)
-    starts = np.append(starts, rows.num_rows)
-    bounds = [0]
-    while bounds[-1] < rows.num_rows:
-        fitting = np.searchsorted(starts, bounds[-1] + FILE_MAX_ROWS, side="right") - 1
-        longer = np.searchsorted(starts, bounds[-1], side="right")
-        bounds.append(int(starts[max(fitting, longer)]))
-    return [rows.slice(a, b - a) for a, b in pairwise(bounds)]
+
+def _cuts(rows: pa.Table, table: Table, max_rows: int) -> list[int]:
+    """Where sorted rows are cut into files, begin and end included."""
+    count = rows.num_rows
+    if count <= max_rows:
+        return [0, count]
+    if table.sort[0] != "trace_id":
+        return [*range(0, count, max_rows), count]
+    ids = rows.column("trace_id").combine_chunks()
+    changes = np.flatnonzero(pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)) + 1
+    allowed = np.concatenate(([0], changes, [count]))
+    cuts = [0]
+    while cuts[-1] < count:
+        fitting = np.searchsorted(allowed, cuts[-1] + max_rows, side="right") - 1
+        next_one = np.searchsorted(allowed, cuts[-1], side="right")
+        cuts.append(int(allowed[max(fitting, next_one)]))
+    return cuts

@@ -38,7 +38,7 @@ def decide(log, seen, *files, now_s=NOW_S):
     """Decide on the requests of some files and commit that; which of them are repeats."""
     seen.follow(log, now_s=now_s)
     rows = batch_rows(files, seen, now_s=now_s)
-    parts = partitioned(rows, hours_of(rows, BATCHES.time), BATCHES)
+    parts = partitioned(rows, hours_of(rows, BATCHES.time), BATCHES, max_rows=1000)
     log.commit(add=[log.write(partition, part) for partition, part in parts])
     seen.add(rows.column("request_hash").to_pylist(), now_s=now_s, version=log.version)
     return rows.column("duplicate").to_pylist()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections import Counter
+from itertools import pairwise
 
 import polars as pl
 import pyarrow as pa
@@ -241,6 +242,18 @@ def test_a_backlog_is_absorbed_in_bounded_rounds(lake_folder, writer, bodies, mo
     assert Compactor(lake_folder, disk=DISK, step=steps.append).absorb() == Absorbed(files=3, rows=12)
     assert steps == [*STEPS] * 3
     assert_exactly_once(lake_folder.path, bodies)
+
+
+def test_a_landing_file_larger_than_a_round_becomes_files_of_a_rounds_size(lake_folder, writer, monkeypatch):
+    monkeypatch.setattr(compaction, "ROUND_MAX_ROWS", 10)
+    body = otlp_body(36, traces=9)
+    land(writer, body)
+    Compactor(lake_folder, disk=DISK).absorb()
+    actions = DeltaLog(lake_folder.path, TABLES["spans"]).actions()
+    assert sorted(actions.column("num_records").to_pylist()) == [4, 8, 8, 8, 8]
+    bounds = sorted(zip(*(actions.column(f"{m}.trace_id").to_pylist() for m in ("min", "max")), strict=True))
+    assert all(one[1] < following[0] for one, following in pairwise(bounds))
+    assert_exactly_once(lake_folder.path, [body])
 
 
 def test_a_damaged_landing_file_holds_up_only_its_own_writer(lake_folder, writer, compactor, bodies):

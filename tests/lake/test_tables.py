@@ -21,7 +21,7 @@ from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lake import partitioning, tables
+from lake import tables
 from lake.data_files import ROW_GROUP_ROWS, statistics
 from lake.errors import CommitConflict, LakeCorrupt
 from lake.partitioning import chunks, hours_of, partitioned
@@ -497,18 +497,19 @@ def test_a_column_that_is_null_in_every_row_has_no_bounds(log):
 
 
 def spans_of(lengths):
-    """Traces of these lengths, in order of their ids."""
+    """Traces of these lengths, in order of their ids, at the same moment."""
     ids = pa.array([f"{number:032x}" for number in range(len(lengths))])
-    return pa.table({"trace_id": ids.take(pa.array(np.repeat(np.arange(len(lengths)), lengths)))})
+    column = ids.take(pa.array(np.repeat(np.arange(len(lengths)), lengths)))
+    return pa.table({"trace_id": column, "start_time": pa.repeat(pa.scalar(START, TIMESTAMP), len(column))})
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(1, 14), min_size=1, max_size=30))
 def test_files_hold_at_most_their_rows_and_disjoint_traces(lengths):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(partitioning, "FILE_MAX_ROWS", 10)
-        parts = [part.column("trace_id").to_pylist() for part in chunks(spans_of(lengths), SPANS)]
-    assert [id_ for part in parts for id_ in part] == spans_of(lengths).column("trace_id").to_pylist()
+    spans = spans_of(lengths)
+    files = partitioned(spans, hours_of(spans, "start_time"), SPANS, max_rows=10)
+    parts = [part.column("trace_id").to_pylist() for _, part in files]
+    assert [id_ for part in parts for id_ in part] == spans.column("trace_id").to_pylist()
     for part in parts:
         assert len(part) <= 10 or len(set(part)) == 1  # a trace too long for a file has one of its own
     for one, following in pairwise(parts):
@@ -516,15 +517,16 @@ def test_files_hold_at_most_their_rows_and_disjoint_traces(lengths):
         assert len(one) + following.count(following[0]) > 10  # no file ends before it has to
 
 
-def test_rows_that_are_not_sorted_by_trace_are_cut_where_a_file_is_full(monkeypatch):
-    monkeypatch.setattr(partitioning, "FILE_MAX_ROWS", 10)
-    errors = pa.table({"trace_id": pa.array([None, "a", "b"] * 8, pa.string())})
-    assert [part.num_rows for part in chunks(errors, ERRORS)] == [10, 10, 4]
-
-
-def test_files_of_the_real_size_are_cut_too():
+def test_a_file_has_at_most_a_million_rows():
     parts = chunks(spans_of([999_995, 10, 999_990, 20]), SPANS)
     assert [part.num_rows for part in parts] == [999_995, 1_000_000, 20]
+
+
+def test_rows_that_are_not_sorted_by_trace_are_cut_where_a_file_is_full():
+    errors = pa.table({"trace_id": pa.array([None, "a", "b"] * 8, pa.string()), "fingerprint": ["f"] * 24,
+                       "timestamp": pa.repeat(pa.scalar(START, TIMESTAMP), 24)})  # fmt: skip
+    files = partitioned(errors, hours_of(errors, "timestamp"), ERRORS, max_rows=10)
+    assert [part.num_rows for _, part in files] == [10, 10, 4]
 
 
 @settings(deadline=None, max_examples=50)
@@ -533,7 +535,7 @@ def test_rows_go_to_the_partition_of_their_hour_in_the_order_of_the_table(places
     times = [START + dt.timedelta(hours=hour, microseconds=number) for number, (hour, _) in enumerate(places)]
     ids = [str(trace) for _, trace in places]
     table = pa.table({"trace_id": ids, "start_time": pa.array(times, TIMESTAMP)})
-    parts = partitioned(table, hours_of(table, "start_time"), SPANS)
+    parts = list(partitioned(table, hours_of(table, "start_time"), SPANS, max_rows=1000))
     assert [partition for partition, _ in parts] == sorted({Partition(time.date(), time.hour) for time in times})
     found = []
     for partition, part in parts:
