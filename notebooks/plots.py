@@ -68,7 +68,7 @@ def _marks(deploys: pl.DataFrame, steps: pl.DataFrame) -> pl.DataFrame:
     """The deploys inside the chart, each with its label and where that stands; `line` is null if there is no room."""
     begin, end = steps["start"][0], steps["until"][-1]
     inside = deploys.filter(pl.col("deployed_at").is_between(begin, end, closed="left")).sort("deployed_at")
-    label = clipped(pl.concat_str("service", "version", separator=" ").str.strip_chars(), 40)
+    label = pl.concat_str(clipped(pl.col("service"), 24), clipped(pl.col("version"), 20), separator=" ").str.strip_chars()
     at = (pl.col("deployed_at") - begin) / (end - begin) * WIDTH
     marks = inside.select(
         "service", "version", "own", start="deployed_at", label=label,

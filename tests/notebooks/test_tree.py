@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 
 import polars as pl
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from notebooks.tree import in_order
@@ -83,6 +83,7 @@ traces = st.lists(
 """Any parents: missing ones, ids given twice, spans that call themselves, circles."""
 
 
+@settings(deadline=None)
 @given(traces, st.integers(1, 30))
 def test_whatever_the_parents_each_call_stands_below_its_caller(rows, max_rows):
     drawn = in_order(spans(*rows), max_rows)
@@ -95,6 +96,7 @@ def test_whatever_the_parents_each_call_stands_below_its_caller(rows, max_rows):
         ancestors.append(row)
 
 
+@settings(deadline=None)
 @given(traces)
 def test_a_small_trace_is_drawn_whole(rows):
     drawn = in_order(spans(*rows), max_rows=30)
