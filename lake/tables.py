@@ -168,9 +168,11 @@ class DeltaLog:
             return []
         version: int = orjson.loads(path.read_bytes())["version"]
         if version != self._writers_of:
-            checkpoint = pq.ParquetFile(self._log / _checkpoint_name(version)).read(columns=["txn"])
-            transactions = checkpoint.column("txn").combine_chunks().drop_null()
-            self._writers, self._writers_of = transactions.field("appId").to_pylist(), version
+            checkpoint = self._log / _checkpoint_name(version)
+            if not checkpoint.exists():  # Spark may cut one into parts; then there is another in a while
+                return []
+            column = pq.ParquetFile(checkpoint).read(columns=["txn"]).column("txn").combine_chunks()
+            self._writers, self._writers_of = column.drop_null().field("appId").to_pylist(), version
         return self._writers
 
     def commit(

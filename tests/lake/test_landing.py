@@ -210,6 +210,13 @@ def test_columns_that_are_null_in_every_row_are_left_out_and_come_back(writer, r
     assert read_rows(file, SPANS.arrow_schema).schema.equals(SPANS.arrow_schema)
 
 
+def test_a_file_is_written_for_speed(writer, rows):
+    group = pq.read_metadata(writer.commit(rows, requests_of(rows)).path).row_group(0)
+    columns = [group.column(i) for i in range(group.num_columns)]
+    assert {column.compression for column in columns} == {"LZ4"}
+    assert not any(column.has_dictionary_page for column in columns)
+
+
 def test_every_column_of_a_table_survives_with_its_type(writer):
     row = {
         "id": "err_1", "timestamp": START, "exception_class": "E", "message": "", "backtrace": ["a", "b"],

@@ -25,7 +25,7 @@ from lake import tables
 from lake.data_files import ROW_GROUP_ROWS, statistics
 from lake.errors import CommitConflict, LakeCorrupt
 from lake.partitioning import chunks, hours_of, partitioned
-from lake.schema import DEPLOYS, ERRORS, SPANS, TIMESTAMP, Column
+from lake.schema import DEPLOYS, ERRORS, SPANS, TABLES, TIMESTAMP, Column
 from lake.tables import DeltaLog, Partition, log_file
 from tests.lake.checks import check_one_of_two_appends_wins, check_one_of_two_rewrites_wins
 from tests.lake.sim_disk import UnflushedDisk
@@ -409,6 +409,16 @@ def test_row_groups_have_the_size_that_duckdb_reads_best(log):
     assert [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)] == [ROW_GROUP_ROWS, 5]
 
 
+def test_columns_of_nearly_unique_values_have_no_dictionary_and_the_others_have(log):
+    _, parquet = parquet_of(log, 50, attributes={"k": "v"})
+    group = parquet.metadata.row_group(0)
+    columns = {group.column(i).path_in_schema: group.column(i) for i in range(group.num_columns)}
+    assert {column.compression for column in columns.values()} == {"ZSTD"}
+    assert not any(columns[name].has_dictionary_page for name in SPANS.plain)
+    for name in ("name", "service_name", "attributes.key_value.key", "attributes.key_value.value"):
+        assert columns[name].has_dictionary_page, name
+
+
 def test_partition_columns_are_in_the_log_and_not_in_the_file(log, folder):
     add(log)
     (file,) = log.files()
@@ -580,10 +590,27 @@ def test_a_missing_version_is_not_taken_for_an_empty_table(log, folder):
 # Readers that know Delta alone
 
 
+def leaves(kind):
+    if pa.types.is_nested(kind):
+        return [leaf for i in range(kind.num_fields) for leaf in leaves(kind.field(i).type)]
+    return [kind]
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=lambda table: table.name)
+def test_no_column_has_a_type_that_delta_does_not_know(table):
+    kinds = {leaf for field in table.arrow_schema for leaf in leaves(field.type)}
+    assert not [kind for kind in kinds if pa.types.is_unsigned_integer(kind)]
+    assert {kind for kind in kinds if pa.types.is_timestamp(kind)} == {TIMESTAMP}
+    assert (TIMESTAMP.unit, TIMESTAMP.tz) == ("us", "UTC")
+
+
 def test_commits_are_what_delta_says(log, folder):
     add(log)
     log.commit(add=[log.write(HOUR, rows(2), rewritten=True)], remove=log.files(), watermarks={"v": 4})
     path = str(folder / "spans")
+    actions = [orjson.loads(line) for line in log_file(folder / "spans", 2).read_bytes().splitlines()]
+    moved = [content for action in actions for kind, content in action.items() if kind in ("add", "remove")]
+    assert [file["dataChange"] for file in moved] == [True, True]  # or delta-rs would let two rewrites both win
     assert DeltaTable(path).to_pyarrow_table().num_rows == pl.read_delta(path).height == 2
     assert DeltaTable(path).transaction_version("v") == 4
     assert DeltaTable(path, version=1).to_pyarrow_table().num_rows == 3
