@@ -48,7 +48,8 @@ class Server:
                 control.create_key(FIRST_PROJECT, kind).secret for kind in ("ingest", "live", "test")
             )
         self._argv = argv or [command(), "serve", "--no-lab"]
-        self._environment = os.environ | {
+        # none of the settings that this machine may have for a Tracelake of its own
+        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("TRACELAKE_")} | {
             "TRACELAKE_DATA": str(self.data),
             "TRACELAKE_HOST": "127.0.0.1",
             "TRACELAKE_PORT": str(self.port),

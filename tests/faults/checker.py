@@ -4,8 +4,9 @@ Takes   the folder of a lake and the ledger of its senders.
 Gives   `Verdict`: requests that are lost, there in part, there too often, or that nobody sent.
 Refuses nothing; `Verdict.is_sound` and the tests do.
 
-An acknowledged request must be there whole. One that was not acknowledged may be there, but only whole. While a repeat
-waits in the landing its request may be there as often as it was sent; once everything is compacted, once.
+An acknowledged request must be there whole, in every table. One that was not acknowledged may be there, but only whole.
+While a repeat waits in the landing of a table, its request may be in that table as often as it was sent; once everything
+is compacted, once.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Verdict:
     lost: frozenset[str] = frozenset()
     """Acknowledged, and not there at all."""
     partial: frozenset[str] = frozenset()
-    """There, but not whole; or their rows and those derived from them disagree."""
+    """There, but not whole."""
     repeated: frozenset[str] = frozenset()
     """There more often than they may be."""
     unknown: frozenset[str] = frozenset()
@@ -67,9 +68,9 @@ def judge(
     partial, repeated = set(), set()
     for name, there in found.items():
         spans, attempts = sent.get(name, (there.spans, there.rows))
-        if there.spans != spans or there.rows != there.exceptions * spans:
+        if there.spans != spans or there.rows % spans or not there.exceptions:
             partial.add(name)
-        elif there.exceptions > (1 if is_settled else attempts):
+        elif max(there.rows // spans, there.exceptions) > (1 if is_settled else attempts):
             repeated.add(name)
     return Verdict(
         acknowledged - found.keys(), frozenset(partial), frozenset(repeated), frozenset(found.keys() - sent.keys())
