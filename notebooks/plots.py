@@ -39,7 +39,7 @@ def latency_by_minute(latency: pl.DataFrame, deploys: pl.DataFrame, title: str =
     x = alt.X("start:T", title=None, scale=alt.Scale(type="utc", nice=False))
     above = x.axis(labels=False, ticks=False, grid=False)
     below = x.axis(labelExpr=_CLOCK, tickCount=8, grid=False)
-    legend = alt.Legend(offset=_LABEL_HEIGHT * (marks["line"].drop_nulls().n_unique() + 0.5))
+    legend = alt.Legend(title=None, orient="top", offset=_LABEL_HEIGHT * (marks["line"].drop_nulls().n_unique() + 0.5))
     upper = alt.layer(*_percentiles(steps, above, legend), *_rules(marks, above), *_labels(marks, above))
     lower = alt.layer(_requests(steps, below), *_rules(marks, below))
     chart: alt.VConcatChart = alt.vconcat(

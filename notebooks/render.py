@@ -1,7 +1,8 @@
 """Render: charts, tables and sentences as JupyterLab shows them without a network.
 
 Takes   Vega-Lite specifications (Altair calls the renderer), Polars frames, sentences.
-Gives   MIME bundles. Colours are JupyterLab's own CSS variables, so a chart follows the theme, also while it is on show.
+Gives   MIME bundles. Charts have no background and write in the colour of the text around them, so they follow the theme of
+        JupyterLab, also while they are on show; saved as an image, they are black on transparent.
 Refuses nothing. Every text from telemetry is escaped: whoever can send a span can choose its name.
 
 JupyterLab 4 bundles Vega-Lite 5 and draws `application/vnd.vegalite.v5+json` with it. Altair's own renderers either load
@@ -38,10 +39,10 @@ PIXELS_A_LETTER = 6.6
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"
 SERVICES = (BLUE, "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#F0E442", GREY)
 """Okabe and Ito's colours, which people who see fewer colours can tell apart."""
-FAILED = "var(--jp-error-color1, #d32f2f)"
-TEXT = "var(--jp-ui-font-color1, #212121)"
-MUTED = "var(--jp-ui-font-color2, #616161)"
-LINE = "var(--jp-border-color2, #e0e0e0)"
+FAILED = "#E53935"
+TEXT = "currentColor"
+MUTED = "#7D7D7D"
+"""To be read on white and on black, as `FAILED` is."""
 _FONT = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif"
 
 SHOWN_ROWS = 50
@@ -59,28 +60,36 @@ def use() -> None:
 
 
 def _bundle(spec: dict[str, Any], **_: object) -> tuple[dict[str, Any], dict[str, Any]]:
-    # SVG, because only there a colour may be a CSS variable; no editor, which would send the data to another site
+    # SVG, because a canvas does not know the colour around it; no editor, which would send the data to another site
     options = {"renderer": "svg", "actions": {"export": True, "source": False, "compiled": False, "editor": False}}
     text = f"<chart: {spec.get('description', 'no description')}>"
     return {MIME_TYPE: spec | {"$schema": _SCHEMA}, "text/plain": text}, {MIME_TYPE: {"embed_options": options}}
 
 
 def _theme() -> alt.theme.ThemeConfig:
-    guide: Any = {"labelColor": TEXT, "titleColor": MUTED, "labelFontSize": 11, "titleFontSize": 11,
-                  "titleFontWeight": "normal"}  # fmt: skip
+    guide: Any = {
+        "labelColor": TEXT,
+        "labelFontSize": 11,
+        "titleColor": MUTED,
+        "titleFontSize": 11,
+        "titleFontWeight": "normal",
+    }
+    lines: Any = {"gridColor": TEXT, "gridOpacity": 0.15, "domainColor": TEXT, "domainOpacity": 0.3, "tickColor": TEXT,
+                  "tickOpacity": 0.3}  # fmt: skip
+    title: Any = {"color": TEXT, "fontSize": 14, "fontWeight": 600, "anchor": "start", "offset": 12, "subtitleColor": MUTED,
+                  "subtitlePadding": 5}  # fmt: skip
     return {
         "config": {
             "background": "transparent",
             "font": _FONT,
             "view": {"stroke": None},
-            "axis": guide | {"gridColor": LINE, "domainColor": LINE, "tickColor": LINE},
-            "legend": guide | {"orient": "top", "title": None, "symbolStrokeWidth": 3},
-            "title": {"color": TEXT, "subtitleColor": MUTED, "fontSize": 14, "fontWeight": 600, "anchor": "start",
-                      "subtitlePadding": 5, "offset": 12},
+            "axis": guide | lines,
+            "legend": guide,
+            "title": title,
             "text": {"color": TEXT, "fontSize": 12},
-            "rule": {"color": MUTED},
+            "rule": {"color": TEXT},
         }
-    }  # fmt: skip
+    }
 
 
 def plain(frame: pl.DataFrame) -> pl.DataFrame:

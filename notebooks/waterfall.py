@@ -112,11 +112,12 @@ def _names(rows: alt.Chart) -> alt.Chart:
 def _bars(rows: alt.Chart, spans: pl.DataFrame) -> alt.Chart:
     services = spans["service"].unique(maintain_order=True).to_list()
     scale = alt.Scale(domain=services, range=[SERVICES[i % len(SERVICES)] for i in range(len(services))])
+    legend = alt.Legend(title=None, orient="top", columns=6, labelLimit=160, symbolType="square")
     axis = alt.Axis(orient="top", tickCount=5, domain=False, ticks=False, labelExpr="datum.label + ' ms'")
     bars: alt.Chart = rows.mark_bar(cornerRadius=1).encode(
         x=alt.X("offset_ms:Q", title=None, axis=axis, scale=alt.Scale(nice=False)),
         x2="end_ms:Q",
-        color=alt.Color("service:N", scale=scale, legend=alt.Legend(columns=6, labelLimit=160, symbolType="square")),
+        color=alt.Color("service:N", scale=scale, legend=legend),
     )
     return bars
 

@@ -5,6 +5,7 @@ The shop's names are all attempts to run a script in the reader's browser; the f
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import socket
@@ -23,6 +24,15 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
 WAIT_MS = 90_000
 FIGURES = ".jp-RenderedVegaCommon5 svg.marks"
 OUTSIDE = re.compile(r"^(?!(https?|wss?)://127\.0\.0\.1[:/]|data:|blob:)")
+BLACK_PIXELS = """async png => {
+    const image = new Image(); image.src = 'data:image/png;base64,' + png; await image.decode();
+    const canvas = new OffscreenCanvas(image.width / 3, image.height), pen = canvas.getContext('2d');
+    pen.drawImage(image, 0, 0);
+    const rgba = pen.getImageData(0, 0, canvas.width, canvas.height).data;
+    let black = 0;
+    for (let i = 0; i < rgba.length; i += 4) black += rgba[i] + rgba[i + 1] + rgba[i + 2] < 60 && rgba[i + 3] > 128;
+    return black;
+}"""
 VEGA = re.compile(r"(WARN|ERROR)\b")
 """How a complaint of Vega begins; JupyterLab has some of its own, on a busy machine at least."""
 
@@ -222,13 +232,27 @@ def test_charts_follow_the_theme_without_being_run_again(notebook, tmp_path):
     take_pictures(notebook, tmp_path)
 
 
-def test_a_saved_notebook_shows_its_charts_to_whoever_opens_it(notebook, lab, context):
+@pytest.fixture(scope="module")
+def saved(notebook):
+    """The notebook with its outputs in its file."""
     menu(notebook, "File", "Save Notebook")
     expect(notebook.locator(".lm-TabBar-tab.jp-mod-dirty")).to_have_count(0)
+    return notebook
+
+
+def test_a_saved_notebook_shows_its_charts_to_whoever_opens_it(saved, lab, context):
     reader = context.new_page()
     open_notebook(reader, lab)
     expect(reader.locator(FIGURES)).to_have_count(2)
     assert reader.evaluate("window.__pwned") is None
+
+
+def test_the_image_of_a_saved_chart_has_its_texts(saved, lab):
+    """Programs that cannot draw the chart show the image; its left third is the names of the spans."""
+    file = json.loads((Path(lab.lab.environment["TRACELAKE_NOTEBOOKS"]) / "01_start.ipynb").read_text())
+    images = [o["data"]["image/png"] for cell in file["cells"] for o in cell.get("outputs", []) if "image/png" in o["data"]]
+    assert len(images) == 2
+    assert saved.evaluate(BLACK_PIXELS, images[1]) > 500
 
 
 def test_nothing_is_asked_of_the_network(notebook, seen, proxy):
