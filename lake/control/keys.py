@@ -60,6 +60,8 @@ FAMILIES = MappingProxyType[Kind, Family](
 )
 
 _PROJECT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_TAKEN = "notebooks"
+"""Folder of the data folder where the notebooks of users lie; deleting a project of this name would take them along."""
 _KEY = re.compile(rf"(?P<prefix>{'|'.join(f.prefix for f in FAMILIES.values())})[!-~]+")
 
 
@@ -158,6 +160,8 @@ def check_project_name(name: str) -> None:
         raise ControlError(
             f"project: {name!r} must be 1 to 63 lowercase letters, digits and dashes, with no dash at either end"
         )
+    if name == _TAKEN:
+        raise ControlError(f"project: {name!r} is the folder of the notebooks; choose another name")
 
 
 def check_kind(kind: str) -> Kind:

@@ -75,6 +75,11 @@ def test_another_name_is_refused_with_the_rule(control, name):
         control.create_project(name)
 
 
+def test_the_folder_of_the_notebooks_is_no_project(control):
+    with pytest.raises(ControlError, match="'notebooks' is the folder of the notebooks"):
+        control.create_project("notebooks")
+
+
 def test_a_name_is_taken_once(control):
     with pytest.raises(ControlError, match="'shop' exists already"):
         control.create_project("shop")
