@@ -34,7 +34,7 @@ def test_what_was_acknowledged_and_is_not_there_is_lost():
         Found(rows=80, spans=80, exceptions=0),
         Found(rows=159, spans=80, exceptions=2),
     ],
-    ids=["a span is missing", "a span is missing, another there twice", "without its exception", "the second time not whole"],
+    ids=["a span is missing", "a span is missing, another twice", "without its exception", "the second time not whole"],
 )  # fmt: skip
 def test_what_is_not_whole_is_partial(found, acknowledged):
     assert verdict(found, acknowledged=acknowledged, attempts=2, is_settled=False) == Verdict(partial=frozenset("a"))
