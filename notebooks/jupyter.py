@@ -20,6 +20,9 @@ from pathlib import Path
 
 import structlog
 
+from lake.control import FIRST_PROJECT
+from lake.folder import FILE_NAME, create_folder
+
 from . import bundled
 
 FOLDER = "notebooks"
@@ -66,7 +69,7 @@ def _environment(data: Path, folder: Path, port: int, token: str) -> dict[str, s
         "JUPYTER_TOKEN": token,
         "JUPYTER_PORT": str(port),
         "TRACELAKE_NOTEBOOKS": str(folder),
-        "TRACELAKE_LAKE": os.environ.get("TRACELAKE_LAKE") or str(data / "default" / "live"),
+        "TRACELAKE_LAKE": os.environ.get("TRACELAKE_LAKE") or str(_lake_of(data)),
         "JUPYTER_CONFIG_PATH": str(Path(__file__).parent / "lab"),
         "JUPYTER_CONFIG_DIR": str(own / "config"),
         "JUPYTER_DATA_DIR": str(own / "data"),
@@ -77,6 +80,18 @@ def _environment(data: Path, folder: Path, port: int, token: str) -> dict[str, s
         "JUPYTER_PATH": "",
         "JUPYTER_NO_CONFIG": "",
     }
+
+
+def _lake_of(data: Path) -> Path:
+    """The lake that notebooks open unless told otherwise: of the first project, or of another one if that has none.
+
+    In an empty data folder it is made: a notebook that is opened before any data has come has something to open.
+    """
+    lakes = sorted(path.parent for path in data.glob(f"*/live/{FILE_NAME}"))
+    first = data / FIRST_PROJECT / "live"
+    if not lakes:
+        create_folder(first)
+    return lakes[0] if lakes and first not in lakes else first
 
 
 def _free_port() -> int:

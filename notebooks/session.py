@@ -74,8 +74,8 @@ def open_lake(path: str | Path | None = None) -> lakes.Lake:
         return lakes.open(folder)
     except NotALake as error:
         raise NoLake(
-            f"{error}.\n`tracelake serve` makes one and opens JupyterLab beside it. If yours lies elsewhere,"
-            '\nname its folder: open_lake("data/default/live"), or set TRACELAKE_LAKE before JupyterLab starts.'
+            f"{error}.\nA project has its lake once data has come: send some, then run this again. If yours lies elsewhere, name"
+            '\nits folder, open_lake("data/shop/live"), or set TRACELAKE_LAKE before `tracelake serve`.'
         ) from None
 
 

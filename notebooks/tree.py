@@ -18,8 +18,8 @@ from lake.render import depths
 
 _Integers = npt.NDArray[np.int64]
 
-_FAILED_NS = 2**62
-"""More than any span takes: what failed is kept before what took long."""
+_FAILED = 2**62
+"""More than a quarter of any duration: what failed is kept before what took long."""
 
 
 def in_order(spans: pl.DataFrame, max_rows: int) -> pl.DataFrame:
@@ -64,7 +64,7 @@ def _kept(
     spans: pl.DataFrame, parent: _Integers, depth: _Integers, levels: list[_Integers], max_rows: int
 ) -> npt.NDArray[np.bool_]:
     """Which spans are drawn. A span weighs no less than what it calls, so nothing is drawn without its callers."""
-    weight = spans["duration_ns"].to_numpy() + np.where(spans["status"] == "error", _FAILED_NS, 0)
+    weight = spans["duration_ns"].to_numpy() // 4 + np.where(spans["status"] == "error", _FAILED, 0)
     for level in reversed(levels[1:]):
         np.maximum.at(weight, parent[level], weight[level])
     kept = np.zeros(spans.height, dtype=np.bool_)

@@ -68,7 +68,7 @@ def test_without_a_lake_a_sentence_stands_where_a_traceback_would(copy, tmp_path
     assert error["ename"] == "NoLake"
     shown = "\n".join(error["traceback"])
     assert str(tmp_path / "nowhere") in shown
-    assert "tracelake serve" in shown
+    assert "run this again" in shown
     assert "Traceback" not in shown
 
 

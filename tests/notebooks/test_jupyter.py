@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import lake
+from lake.folder import create_folder
 from notebooks import bundled
 from notebooks.jupyter import lab_for
 from tests.notebooks.lab import running_lab
@@ -103,6 +105,22 @@ def test_notebooks_open_the_lake_of_the_data_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("TRACELAKE_LAKE", raising=False)
     monkeypatch.chdir(tmp_path)
     assert lab_for(Path("data")).environment["TRACELAKE_LAKE"] == str(tmp_path / "data" / "default" / "live")
+
+
+def test_in_an_empty_data_folder_there_is_an_empty_lake_to_open(tmp_path, monkeypatch):
+    monkeypatch.delenv("TRACELAKE_LAKE", raising=False)
+    with lake.open(lab_for(tmp_path / "new").environment["TRACELAKE_LAKE"]) as made:
+        assert made.spans().arrow().num_rows == 0
+
+
+def test_without_a_default_project_notebooks_open_the_lake_of_another(tmp_path, monkeypatch):
+    monkeypatch.delenv("TRACELAKE_LAKE", raising=False)
+    for project in ("shop", "api"):
+        create_folder(tmp_path / project / "live")
+    assert lab_for(tmp_path).environment["TRACELAKE_LAKE"] == str(tmp_path / "api" / "live")
+    assert not (tmp_path / "default").exists()
+    create_folder(tmp_path / "default" / "live")
+    assert lab_for(tmp_path).environment["TRACELAKE_LAKE"] == str(tmp_path / "default" / "live")
 
 
 def test_notebooks_open_another_lake_if_one_is_named(tmp_path, monkeypatch):

@@ -161,5 +161,5 @@ def test_a_named_lake_goes_before_that_of_the_environment(shop_folder, monkeypat
 def test_without_a_lake_the_error_names_the_folder_and_what_to_do(monkeypatch, tmp_path):
     monkeypatch.delenv("TRACELAKE_LAKE", raising=False)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(NoLake, match=r"data/default/live.*(?s:.*)tracelake serve.*(?s:.*)TRACELAKE_LAKE"):
+    with pytest.raises(NoLake, match=r"data/default/live(?s:.*)send some(?s:.*)TRACELAKE_LAKE"):
         session.open_lake()
