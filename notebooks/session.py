@@ -74,8 +74,8 @@ def open_lake(path: str | Path | None = None) -> lakes.Lake:
         return lakes.open(folder)
     except NotALake as error:
         raise NoLake(
-            f"{error}.\nA project has its lake once data has come: send some, then run this again. If yours lies elsewhere, name"
-            '\nits folder, open_lake("data/shop/live"), or set TRACELAKE_LAKE before `tracelake serve`.'
+            f"{error}.\nA project has its lake once data has come: send some, then run this again."
+            '\nIf yours lies elsewhere, name its folder, open_lake("data/shop/live"), or set TRACELAKE_LAKE.'
         ) from None
 
 
