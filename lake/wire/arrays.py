@@ -1,4 +1,4 @@
-"""Arrays: numpy to Arrow without the detour that `pa.array` takes.
+"""Arrays: numpy to Arrow without the detour that `pa.array` takes, and back.
 
 `pa.array` asks for pandas at every call, which costs more than a small conversion itself; a batch of spans makes some
 fifty of them.
@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 _TYPES = {np.dtype(t): pa.from_numpy_dtype(t) for t in (np.int16, np.int32, np.int64, np.uint64, np.float64)}
+
+_NO_ITEMS = pa.scalar(0, pa.int32())
 
 
 def numbers(values: npt.NDArray[Any], null: npt.NDArray[np.bool_] | None = None) -> pa.Array:
@@ -36,6 +39,24 @@ def lists(kind: pa.DataType, offsets: npt.NDArray[np.int32], items: pa.Array) ->
     return pa.Array.from_buffers(
         kind, len(offsets) - 1, [valid, pa.py_buffer(np.ascontiguousarray(offsets))], children=[items]
     )
+
+
+def offsets_of(lists: pa.ListArray) -> npt.NDArray[np.int32]:
+    """Where each row's items lie in `lists.flatten()`; a null list has none."""
+    offsets: npt.NDArray[np.int32]
+    if not lists.null_count:
+        offsets = np.frombuffer(lists.buffers()[1], dtype=np.int32)[lists.offset : lists.offset + len(lists) + 1]
+        offsets = offsets - offsets[0]
+        return offsets
+    offsets = np.zeros(len(lists) + 1, dtype=np.int32)
+    np.cumsum(pc.fill_null(pc.list_value_length(lists), _NO_ITEMS).to_numpy(), out=offsets[1:])
+    return offsets
+
+
+def owners_of(lists: pa.ListArray) -> npt.NDArray[np.int32]:
+    """The row that each of `lists.flatten()` belongs to."""
+    offsets = offsets_of(lists)
+    return np.repeat(np.arange(len(lists), dtype=np.int32), offsets[1:] - offsets[:-1])
 
 
 def text_of_doubles(values: npt.NDArray[np.float64]) -> pa.StringArray:

@@ -1,7 +1,8 @@
 """JSON shape: the fields of an OTLP/JSON trace request and the types they may have.
 
 Takes   one body.
-Gives   nothing, or the same body in today's field names (`renamed`); and `STRUCTURE`, the shape as DuckDB wants it.
+Gives   how much it holds, or the same body in today's field names (`renamed`); and `STRUCTURE`, the shape as DuckDB
+        wants it.
 Refuses JSON that is malformed, nested too deeply, or has a field of a wrong type: `WireError` with the field's path.
 
 DuckDB's `from_json` is the fastest way from JSON to columns, but it takes a field of a wrong type for a missing one.
@@ -138,18 +139,28 @@ _AS_TEXT = {ArrayValue, KeyValueList, EntityRef}
 _REQUEST = msgspec.json.Decoder(_Request)
 
 
-def check(body: bytes) -> None:
+def check(body: bytes) -> dict[str, int]:
     """Accept a body or say what is wrong with it.
+
+    Returns:
+        How many resources, scopes, entity references and spans it has.
 
     Raises:
         WireError: the body is no JSON, or no object with an array `resourceSpans`, or a field has a wrong type.
     """
     try:
-        _REQUEST.decode(body)
+        resources = _REQUEST.decode(body).resource_spans
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise refusal(str(error)) from error
     except RecursionError as error:
         raise refusal("the JSON is nested too deeply") from error
+    scopes = [scope for resource in resources for scope in resource.scope_spans or ()]
+    return {
+        "resources": len(resources),
+        "scopes": len(scopes),
+        "entity references": sum(len(r.resource.entity_refs or ()) for r in resources if r.resource),
+        "spans": sum(len(scope.spans or ()) for scope in scopes),
+    }
 
 
 def refusal(reason: str) -> WireError:

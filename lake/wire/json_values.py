@@ -2,7 +2,8 @@
 
 Takes   one column per field, as DuckDB leaves them; the JSON types were checked by `json_shape`.
 Gives   text and type characters as `lake.schema` describes them, the same that `values` makes of protobuf.
-Refuses numbers that are none, two fields in one value, base64 that is none, nesting too deep for protobuf: `WireError`.
+Refuses numbers that are none, two fields in one value, base64 that is none, nesting too deep for protobuf: `WireError`;
+        values over the limits of `nested`: `TooLarge`.
 
 Strings, integers, doubles and booleans are read by column; the rest once a distinct text.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,10 +23,11 @@ import pyarrow.compute as pc
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.common.v1.common_pb2 import EntityRef as EntityRefMessage
 
+from ..errors import TooLarge
 from .arrays import text_of_doubles
 from .json_columns import NUMBER, integer, integers, quoted, refuse_nulls
 from .json_shape import ArrayValue, EntityRef, KeyValueList, Value, refusal
-from .nested import MAX_LEVELS, TOO_DEEP, nested_text
+from .nested import MAX_BYTES, Budget, nested_text
 
 _NOT_FINITE = ("NaN", "Infinity", "-Infinity")
 _INTEGER_RULE = "intValue must be a 64-bit integer"
@@ -36,6 +39,7 @@ def attribute_texts(values: dict[str, pa.Array], count: int) -> tuple[pa.StringA
 
     Raises:
         WireError: a value has two fields, or the text of a number or of bytes is none.
+        TooLarge: a value is over the limits of `nested`.
     """
     types = np.full(count, ord("n"), dtype=np.uint8)
     text = values["stringValue"]
@@ -43,6 +47,7 @@ def attribute_texts(values: dict[str, pa.Array], count: int) -> tuple[pa.StringA
         column = values[name]
         if column.null_count == count:
             continue
+        _check_bytes(column)
         present = pc.is_valid(column)
         where = np.asarray(present.to_numpy(zero_copy_only=False), dtype=np.bool_)
         if (types[where] != ord("n")).any():
@@ -53,6 +58,13 @@ def attribute_texts(values: dict[str, pa.Array], count: int) -> tuple[pa.StringA
         found, types[where] = read(column.filter(present))
         text = pc.replace_with_mask(text, present, found)
     return text, types
+
+
+def _check_bytes(column: pa.Array) -> None:
+    if pa.types.is_string(column.type) and len(column.buffers()[2] or b"") > MAX_BYTES:
+        longest = pc.max(pc.binary_length(column)).as_py()
+        if longest > MAX_BYTES:
+            raise TooLarge(f"an attribute value may take {MAX_BYTES} bytes, this one takes {longest}")
 
 
 _Read = tuple[pa.StringArray, int | npt.NDArray[np.uint8]]
@@ -98,7 +110,8 @@ def _nested(kind: type[ArrayValue | KeyValueList]) -> Callable[[pa.StringArray],
 
     def read(texts: pa.StringArray) -> _Read:
         encoded = texts.dictionary_encode()
-        pairs = [nested_text(_nested_message(decoder.decode(text))) for text in encoded.dictionary.to_pylist()]
+        message, text = _Message(), Budget()
+        pairs = [nested_text(message.of(decoder.decode(each)), text) for each in encoded.dictionary.to_pylist()]
         characters = np.frombuffer("".join(character for character, _ in pairs).encode("ascii"), dtype=np.uint8)
         found = pa.array([text for _, text in pairs], pa.string())
         return found.take(encoded.indices), characters[encoded.indices.to_numpy()]
@@ -117,53 +130,45 @@ _READERS: dict[str, Callable[[pa.Array], _Read]] = {
 }
 
 
-def _nested_message(nested: ArrayValue | KeyValueList) -> AnyValue:
-    message = AnyValue()
-    _fill_nested(message, nested, 1)
-    return message
+class _Message:
+    """Nested values as `AnyValue`; one budget for all of them."""
 
+    def __init__(self) -> None:
+        self._budget = Budget()
 
-def _fill_nested(target: AnyValue, nested: ArrayValue | KeyValueList, level: int) -> None:
-    """Fill the list of `target`; `level` is that of the list (see `nested.MAX_LEVELS`)."""
-    _check_level(level)
-    if isinstance(nested, ArrayValue):
-        target.array_value.SetInParent()
-        for item in nested.values or ():
-            _fill(target.array_value.values.add(), item or Value(), level + 1)
-    else:
-        target.kvlist_value.SetInParent()
-        for entry in nested.values or ():
-            _check_level(level + 1)
-            added = target.kvlist_value.values.add(key=entry.key or "")
-            if entry.value is not None:
-                added.value.SetInParent()
-                _fill(added.value, entry.value, level + 2)
+    def of(self, nested: ArrayValue | KeyValueList) -> AnyValue:
+        message = AnyValue()
+        self._fill_list(message, nested, 0)
+        return message
 
+    def _fill_list(self, target: AnyValue, nested: ArrayValue | KeyValueList, level: int) -> None:
+        """Fill the list of `target`, which lies `level` messages below the attribute's value."""
+        values = nested.values or ()
+        self._budget.spend(len(values), level + 1)
+        if isinstance(nested, ArrayValue):
+            target.array_value.SetInParent()
+            for item in nested.values or ():
+                self._fill(target.array_value.values.add(), item or Value(), level + 2)
+        else:
+            target.kvlist_value.SetInParent()
+            for entry in nested.values or ():
+                added = target.kvlist_value.values.add(key=entry.key or "")
+                if entry.value is not None:
+                    added.value.SetInParent()
+                    self._fill(added.value, entry.value, level + 3)
 
-def _check_level(level: int) -> None:
-    if level > MAX_LEVELS:
-        raise refusal(TOO_DEEP)
-
-
-def _fill(target: AnyValue, value: Value, level: int) -> None:
-    _check_level(level)
-    names = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
-    fields = [json_name for name, json_name in names if getattr(value, name) is not None]
-    if len(fields) > 1:
-        raise refusal(f"an attribute value has {' and '.join(fields)}; only one may be set")
-    nested = value.array_value or value.kvlist_value
-    if nested is not None:
-        _fill_nested(target, nested, level + 1)
-    elif value.string_value is not None:
-        target.string_value = value.string_value
-    elif value.bool_value is not None:
-        target.bool_value = value.bool_value
-    elif value.bytes_value is not None:
-        target.bytes_value = _bytes(value.bytes_value)
-    elif value.int_value is not None:
-        target.int_value = _int64(str(value.int_value))
-    elif value.double_value is not None:
-        target.double_value = _double(str(value.double_value))
+    def _fill(self, target: AnyValue, value: Value, level: int) -> None:
+        present = [field for field in _FIELDS if getattr(value, field) is not None]
+        if len(present) > 1:
+            raise refusal(f"an attribute value has {' and '.join(_FIELDS[field] for field in present)}; only one may be set")
+        if not present:
+            return
+        (field,) = present
+        content = getattr(value, field)
+        if field in ("array_value", "kvlist_value"):
+            self._fill_list(target, content, level)
+        else:
+            setattr(target, field, _SCALARS[field](content))
 
 
 def _int64(text: str) -> int:
@@ -178,6 +183,18 @@ def _double(text: str) -> float:
     if math.isinf(number) and text not in _NOT_FINITE:
         raise refusal(f"{_DOUBLE_RULE}, not {quoted(text)}")
     return number
+
+
+_FIELDS = dict(zip(Value.__struct_fields__, Value.__struct_encode_fields__, strict=True))
+"""Fields of `AnyValue`, which `Value` names alike, to their names in JSON."""
+
+_SCALARS: dict[str, Callable[[Any], Any]] = {
+    "string_value": str,
+    "bool_value": bool,
+    "bytes_value": _bytes,
+    "int_value": lambda number: _int64(str(number)),
+    "double_value": lambda number: _double(str(number)),
+}
 
 
 def entity_refs(texts: pa.StringArray, present: pa.BooleanArray) -> pa.ListArray:

@@ -2,7 +2,8 @@
 
 Takes   messages of Google's library; `values` and `json_values` make them for the kinds they cannot read by column.
 Gives   text and type characters as `lake.schema` describes them; `value_of` is the exact inverse.
-Refuses bytes that are no `AnyValue`, and values nested more deeply than protobuf readers take: `WireError`.
+Refuses bytes that are no `AnyValue`, and values nested more deeply than protobuf readers take: `WireError`;
+        more values inside values than can be read in a second or two: `TooLarge`.
 """
 
 from __future__ import annotations
@@ -10,59 +11,90 @@ from __future__ import annotations
 import base64
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import orjson
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from ..errors import WireError
+from ..errors import TooLarge, WireError
 from .arrays import text_of_doubles
 
 MAX_LEVELS = 94
 """Messages inside each other below an attribute's `AnyValue`. Google's parsers stop at 100 in all, and a value of an event
 has 6 above it; what they cannot read must not be stored, as no export could be read again."""
 
-
 TOO_DEEP = "an attribute value is nested too deeply: 47 arrays or 31 key-value lists inside each other are the most"
+
+MAX_ITEMS = 250_000
+"""Values inside arrays and key-value lists that are read in one go: each costs some microseconds of Python."""
+
+MAX_BYTES = 8 * 2**20
+"""Bytes of one attribute value."""
+
+
+class Budget:
+    """How many values inside others may still be read, and how deep they may lie."""
+
+    def __init__(self) -> None:
+        self._left = MAX_ITEMS
+
+    def spend(self, items: int, level: int) -> None:
+        """Count the items of an array or the entries of a key-value list.
+
+        Args:
+            level: messages between the attribute's `AnyValue` and the items, or the list if it is empty.
+
+        Raises:
+            TooLarge: they are too many.
+            WireError: they lie too deep.
+        """
+        self._left -= items
+        if self._left < 0:
+            raise TooLarge(f"arrays and key-value lists of a request may hold {MAX_ITEMS} values: send smaller batches")
+        if level > MAX_LEVELS:
+            raise WireError(TOO_DEEP)
 
 
 def parsed(raw: bytes) -> AnyValue:
     """The value in its wire format.
 
     Raises:
-        WireError: the bytes are none, or it is nested too deeply.
+        WireError: the bytes are none.
     """
     try:
-        value = AnyValue.FromString(raw)
+        return AnyValue.FromString(raw)
     except DecodeError as error:
         raise WireError(f"an attribute value is not an OTLP AnyValue: {error}") from error
-    if _levels(value) > MAX_LEVELS:
-        raise WireError(TOO_DEEP)
-    return value
 
 
-def _levels(value: AnyValue) -> int:
-    """Messages inside each other below `value`."""
-    kind = value.WhichOneof("value")
-    if kind == "array_value":
-        return 1 + max((1 + _levels(item) for item in value.array_value.values), default=0)
-    if kind == "kvlist_value":
-        entries = value.kvlist_value.values
-        return 1 + max((2 + _levels(entry.value) if entry.HasField("value") else 1 for entry in entries), default=0)
-    return 0
-
-
-def nested_text(value: AnyValue) -> tuple[str, str | None]:
+def nested_text(value: AnyValue, budget: Budget) -> tuple[str, str | None]:
     """Type character and text of one value of any kind.
 
     Arrays and key-value lists become plain JSON (`["a", 1]`) where `value_of` can read that back exactly, else
     OTLP/JSON under `A` or `K`.
+
+    Raises:
+        WireError: it is nested too deeply.
+        TooLarge: it holds more values than the budget has left.
     """
     kind = value.WhichOneof("value")
-    if kind is None or kind == "string_value_strindex":  # the string table exists in profiles only
-        return "n", None
+    if kind not in ("array_value", "kvlist_value"):
+        return _scalar_text(value, kind)
+    letter = "a" if kind == "array_value" else "k"
+    try:
+        return letter, _json(_plain(value, budget, 0))
+    except _NotPlain:
+        return letter.upper(), _json(_typed(value, budget, 0))
+
+
+def _json(content: Any) -> str:  # noqa: ANN401 - JSON
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+
+
+def _scalar_text(value: AnyValue, kind: str | None) -> tuple[str, str | None]:
     if kind == "string_value":
         return "s", value.string_value
     if kind == "int_value":
@@ -73,35 +105,39 @@ def nested_text(value: AnyValue) -> tuple[str, str | None]:
         return "b", "true" if value.bool_value else "false"
     if kind == "bytes_value":
         return "y", base64.b64encode(value.bytes_value).decode("ascii")
-    letter = "a" if kind == "array_value" else "k"
-    plain = _plain_json(value)
-    if plain is not None:
-        return letter, plain
-    return letter.upper(), json.dumps(_typed(value), ensure_ascii=False, separators=(",", ":"))
+    return "n", None  # also for string_value_strindex: the table of strings exists in profiles only
 
 
-def _plain_json(value: AnyValue) -> str | None:
-    """Plain JSON of a nested value, or None where reading it back would give another value."""
-    text = json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
-    back = AnyValue()
-    try:
-        _fill_plain(back, json.loads(text))
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return text if back.SerializeToString(deterministic=True) == value.SerializeToString(deterministic=True) else None
+class _NotPlain(Exception):
+    """Plain JSON would lose a type, or one of two entries with the same key."""
 
 
-def _plain(value: AnyValue) -> Any:  # noqa: ANN401 - JSON
+def _plain(value: AnyValue, budget: Budget, level: int) -> Any:  # noqa: ANN401 - JSON
+    """Plain JSON of a value that lies `level` messages below the attribute's."""
     kind = value.WhichOneof("value")
     if kind == "array_value":
-        return [_plain(v) for v in value.array_value.values]
+        return [_plain(item, budget, level + 2) for item in _items(value, budget, level)]
     if kind == "kvlist_value":
-        return {kv.key: _plain(kv.value) for kv in value.kvlist_value.values}
-    if kind == "bytes_value":
-        return base64.b64encode(value.bytes_value).decode("ascii")
-    if kind == "double_value":
-        return value.double_value if math.isfinite(value.double_value) else str(value.double_value)
-    return getattr(value, kind) if kind else None
+        entries = _entries(value, budget, level)
+        plain = {entry.key: _plain(entry.value, budget, level + 3) for entry in entries if entry.HasField("value")}
+        if len(plain) < len(entries):
+            raise _NotPlain
+        return plain
+    if kind == "bytes_value" or (kind == "double_value" and not math.isfinite(value.double_value)):
+        raise _NotPlain
+    return None if kind in (None, "string_value_strindex") else getattr(value, kind)
+
+
+def _items(value: AnyValue, budget: Budget, level: int) -> Sequence[AnyValue]:
+    items = value.array_value.values
+    budget.spend(len(items), level + (2 if items else 1))
+    return items
+
+
+def _entries(value: AnyValue, budget: Budget, level: int) -> Sequence[KeyValue]:
+    entries = value.kvlist_value.values
+    budget.spend(len(entries), level + (3 if any(entry.HasField("value") for entry in entries) else 2 if entries else 1))
+    return entries
 
 
 def _fill_plain(target: AnyValue, plain: Any) -> None:  # noqa: ANN401 - JSON
@@ -125,17 +161,18 @@ def _fill_plain(target: AnyValue, plain: Any) -> None:  # noqa: ANN401 - JSON
             _fill_plain(entry.value, item)
 
 
-def _typed(value: AnyValue) -> dict[str, Any]:
-    """OTLP/JSON of a value."""
+def _typed(value: AnyValue, budget: Budget, level: int) -> dict[str, Any]:
+    """OTLP/JSON of a value that lies `level` messages below the attribute's."""
     kind = value.WhichOneof("value")
     if kind == "array_value":
-        return {"arrayValue": {"values": [_typed(v) for v in value.array_value.values]}}
+        return {"arrayValue": {"values": [_typed(item, budget, level + 2) for item in _items(value, budget, level)]}}
     if kind == "kvlist_value":
         return {"kvlistValue": {"values": [
-            {"key": kv.key, "value": _typed(kv.value)} if kv.HasField("value") else {"key": kv.key}
-            for kv in value.kvlist_value.values
+            {"key": entry.key, "value": _typed(entry.value, budget, level + 3)}
+            if entry.HasField("value") else {"key": entry.key}
+            for entry in _entries(value, budget, level)
         ]}}  # fmt: skip
-    character, text = nested_text(value)
+    character, text = _scalar_text(value, kind)
     if character == "n":
         return {}
     written = text == "true" if character == "b" else _NOT_FINITE.get(text or "", text)

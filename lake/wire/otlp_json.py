@@ -2,7 +2,8 @@
 
 Takes   bodies in UTF-8.
 Gives   `Decoded` (see `decoded`).
-Refuses bodies that are not an object with an array `resourceSpans`, and fields of a wrong type: `WireError`.
+Refuses bodies that are not an object with an array `resourceSpans`, and fields of a wrong type: `WireError`; what cannot
+        be held in memory: `TooLarge`.
 
 Accepts more than OTLP demands, because real senders need it: ids in hex of any case or base64, integers as number or
 text, enums as number or name, null for absent, a byte order mark, `instrumentationLibrarySpans`. Unknown fields are
@@ -24,15 +25,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from ..errors import TooLarge
+from .arrays import offsets_of, owners_of
 from .attributes import KeyValues
 from .decoded import Decoded, Events, Indices, Links, Resources, Scopes
 from .json_columns import counts, enums, ids, times
 from .json_shape import STRUCTURE, check, refusal, renamed
 from .json_values import attribute_texts, entity_refs
+from .limits import Limits
 
 _TRACE_ID_BYTES, _SPAN_ID_BYTES = 16, 8
 _NO_ID = "invalid"
 """Stands for a parent id that is none: null would make the span a root, an odd length makes `spans` refuse it."""
+
+_OBJECTS_PER_SPAN = 8
 
 _CHUNK_BYTES = 4 << 20
 """DuckDB holds the parsed trees of a chunk at once, several times its text."""
@@ -43,25 +49,41 @@ _STATUS_CODES = dict(Status.StatusCode.items())
 _Columns = dict[str, pa.Array]
 
 
-def decode(bodies: list[bytes]) -> Decoded:
+def decode(bodies: list[bytes], limits: Limits | None = None) -> Decoded:
     """Decode requests.
+
+    Args:
+        limits: what each may hold. Only those that would take too much memory are refused here, `traces` checks all.
 
     Raises:
         WireError: a body is malformed. The message does not say which one: decode them singly to find out.
+        TooLarge: a body is far over the limits.
     """
-    plain = [renamed(body.removeprefix(codecs.BOM_UTF8)) for body in bodies]
-    for body in plain:
-        check(body)
+    plain = []
+    for body in bodies:
+        if limits:
+            _check_objects(body, limits)
+        plain.append(renamed(body.removeprefix(codecs.BOM_UTF8)))
+        for what, count in check(plain[-1]).items():
+            if limits:
+                limits.check(what, count)
     requests = _parser().parse(plain).field("resourceSpans")
     resource_spans = _columns(requests)
     scope_spans = _columns(resource_spans["scopeSpans"])
     return _decoded(
         len(bodies),
-        _resources(resource_spans, _parents(requests)),
-        _scopes(scope_spans, _parents(resource_spans["scopeSpans"])),
+        _resources(resource_spans, owners_of(requests)),
+        _scopes(scope_spans, owners_of(resource_spans["scopeSpans"])),
         _columns(scope_spans["spans"]),
-        _parents(scope_spans["spans"]),
+        owners_of(scope_spans["spans"]),
     )
+
+
+def _check_objects(body: bytes, limits: Limits) -> None:
+    """An empty object takes three bytes of the body, one of OTLP a hundred or more of memory."""
+    most = limits.max_spans * _OBJECTS_PER_SPAN
+    if len(body) > 3 * most and body.count(b"{") > most:
+        raise TooLarge(f"a request may hold {most} JSON objects, this one has {body.count(b'{')}: send smaller batches")
 
 
 class _Source:
@@ -132,21 +154,10 @@ def _fields(structs: pa.StructArray) -> _Columns:
     return dict(zip((field.name for field in structs.type), structs.flatten(), strict=True))
 
 
-def _parents(lists: pa.ListArray) -> Indices:
-    return np.asarray(pc.list_parent_indices(lists).to_numpy(), dtype=np.int32)
-
-
-def _offsets(lists: pa.ListArray) -> Indices:
-    """Where each row's entries lie in `lists.flatten()`; a null list has none."""
-    offsets = np.zeros(len(lists) + 1, dtype=np.int32)
-    np.cumsum(pc.fill_null(pc.list_value_length(lists), 0).to_numpy(), out=offsets[1:])
-    return offsets
-
-
 def _key_values(lists: pa.ListArray) -> KeyValues:
     entries = _columns(lists)
     text, types = attribute_texts(_fields(entries["value"]), len(entries["key"]))
-    return KeyValues(_offsets(lists), pc.fill_null(entries["key"], ""), text, types)
+    return KeyValues(offsets_of(lists), pc.fill_null(entries["key"], ""), text, types)
 
 
 def _dropped(columns: _Columns, what: str = "Attributes") -> pa.Int64Array:
@@ -208,7 +219,7 @@ def _decoded(count: int, resources: Resources, scopes: Scopes, spans: _Columns, 
 def _events(lists: pa.ListArray) -> Events:
     events = _columns(lists)
     return Events(
-        offsets=_offsets(lists),
+        offsets=offsets_of(lists),
         name=pc.fill_null(events["name"], ""),
         time_unix_nano=times(events["timeUnixNano"]),
         attributes=_key_values(events["attributes"]),
@@ -219,7 +230,7 @@ def _events(lists: pa.ListArray) -> Events:
 def _links(lists: pa.ListArray) -> Links:
     links = _columns(lists)
     return Links(
-        offsets=_offsets(lists),
+        offsets=offsets_of(lists),
         trace_id=ids(links["traceId"], _TRACE_ID_BYTES, otherwise=None),
         span_id=ids(links["spanId"], _SPAN_ID_BYTES, otherwise=None),
         trace_state=links["traceState"],

@@ -2,7 +2,7 @@
 
 Takes   serialized requests.
 Gives   `Decoded` (see `decoded`).
-Refuses bytes that are no such message, or text that is not UTF-8: `WireError`.
+Refuses bytes that are no such message, or text that is not UTF-8: `WireError`; what cannot be held in memory: `TooLarge`.
 
 ptars parses protobuf straight into Arrow builders, but cannot express OTLP's recursive `AnyValue`. Its copy of the
 descriptors therefore types `KeyValue.value` (and the rare `EntityRef`) as bytes, which has the same wire format; `values`
@@ -16,58 +16,58 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import EntityRef
-from ptars._lib import ProtoRegistry
 
 from ..errors import WireError
+from .arrays import offsets_of, owners_of
 from .attributes import KeyValues
 from .decoded import Decoded, Events, Indices, Links, Resources, Scopes
+from .limits import Limits
+from .outline import check_outline
+from .records import handler_of, read
 from .values import texts_of_values
 
 _OPAQUE = {("KeyValue", "value"), ("Resource", "entity_refs")}
 _UNUSED = {("KeyValue", "key_strindex")}
 """Profiles only; OTLP forbids it in traces."""
 
-_NO_ENTRIES = pa.scalar(0, pa.int32())
-
 _HEX = np.frombuffer(bytes(range(256)).hex().encode(), dtype=np.uint16)
 """The two hex digits of each byte, side by side in memory."""
 
 
-def decode(bodies: list[bytes]) -> Decoded:
+_LARGE_BYTES = 4 * 2**20
+"""Size of a body that may hold so much that it is looked over before it is decoded."""
+
+
+def decode(bodies: list[bytes], limits: Limits | None = None) -> Decoded:
     """Decode requests.
+
+    Args:
+        limits: what each may hold. Only those that would take too much memory are refused here, `traces` checks all.
 
     Raises:
         WireError: a body is malformed. The message does not say which one: decode them singly to find out.
+        TooLarge: a body is far over the limits.
     """
-    try:
-        batch = _handler().list_to_record_batch(bodies)
-    except ValueError as error:
-        raise _refusal(str(error)) from error
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":
-            raise
-        # ptars adds up a length near 2^64 without a check; Rust panics, and its exception is none that anybody catches
-        raise _refusal("a field is longer than the body") from error
-    requests = batch.column(0)
+    for body in bodies:
+        if limits and len(body) > _LARGE_BYTES:
+            check_outline(body, limits)
+    requests = read(_handler(), bodies).column(0)
     resource_spans = requests.flatten()
     scope_spans = resource_spans.field("scope_spans").flatten()
     spans = scope_spans.field("spans").flatten()
-    scopes = _scopes(scope_spans, _parents(resource_spans.field("scope_spans")))
-    return _decoded(len(bodies), _resources(resource_spans, _parents(requests)), scopes, spans,
-                    _parents(scope_spans.field("spans")))  # fmt: skip
+    scopes = _scopes(scope_spans, owners_of(resource_spans.field("scope_spans")))
+    return _decoded(len(bodies), _resources(resource_spans, owners_of(requests)), scopes, spans,
+                    owners_of(scope_spans.field("spans")))  # fmt: skip
 
 
 @cache
 def _handler() -> Any:  # noqa: ANN401 - ptars ships no types
-    registry = ProtoRegistry(
-        [_opaque(file).SerializeToString() for file in _files(ExportTraceServiceRequest.DESCRIPTOR.file)]
-    )
-    return registry.create_for_message(ExportTraceServiceRequest.DESCRIPTOR.full_name, None)
+    descriptor = ExportTraceServiceRequest.DESCRIPTOR
+    return handler_of([_opaque(file) for file in _files(descriptor.file)], descriptor.full_name)
 
 
 def _files(file: Any) -> list[FileDescriptorProto]:  # noqa: ANN401 - upb's descriptor class has no public name
@@ -111,10 +111,6 @@ def _resources(resource_spans: pa.StructArray, request: Indices) -> Resources:
         entity_refs=entity_refs,
         schema_url=resource_spans.field("schema_url"),
     )
-
-
-def _refusal(reason: str) -> WireError:
-    return WireError(f"not an OTLP trace request in protobuf: {reason}")
 
 
 def _check_entity_refs(refs: pa.BinaryArray) -> None:
@@ -168,7 +164,7 @@ def _decoded(count: int, resources: Resources, scopes: Scopes, spans: pa.StructA
 def _events(lists: pa.ListArray) -> Events:
     events = lists.flatten()
     return Events(
-        offsets=_offsets(lists),
+        offsets=offsets_of(lists),
         name=events.field("name"),
         time_unix_nano=events.field("time_unix_nano"),
         attributes=_key_values(events.field("attributes")),
@@ -179,7 +175,7 @@ def _events(lists: pa.ListArray) -> Events:
 def _links(lists: pa.ListArray) -> Links:
     links = lists.flatten()
     return Links(
-        offsets=_offsets(lists),
+        offsets=offsets_of(lists),
         trace_id=hex_of(links.field("trace_id")),
         span_id=hex_of(links.field("span_id")),
         trace_state=links.field("trace_state"),
@@ -192,24 +188,7 @@ def _links(lists: pa.ListArray) -> Links:
 def _key_values(lists: pa.ListArray) -> KeyValues:
     entries = lists.flatten()
     text, types = texts_of_values(entries.field("value"))
-    return KeyValues(_offsets(lists), entries.field("key"), text, types)
-
-
-def _offsets(lists: pa.ListArray) -> Indices:
-    """Where each row's entries lie in `lists.flatten()`; a null list has none."""
-    if not lists.null_count:
-        places: Indices = np.frombuffer(lists.buffers()[1], dtype=np.int32)[lists.offset : lists.offset + len(lists) + 1]
-        return places - int(places[0])
-    lengths = pc.fill_null(pc.list_value_length(lists), _NO_ENTRIES).to_numpy()
-    offsets = np.zeros(len(lists) + 1, dtype=np.int32)
-    np.cumsum(lengths, out=offsets[1:])
-    return offsets
-
-
-def _parents(lists: pa.ListArray) -> Indices:
-    """The row that each of `lists.flatten()` belongs to."""
-    offsets = _offsets(lists)
-    return np.repeat(np.arange(len(lists), dtype=np.int32), offsets[1:] - offsets[:-1])
+    return KeyValues(offsets_of(lists), entries.field("key"), text, types)
 
 
 def hex_of(values: pa.BinaryArray) -> pa.StringArray:

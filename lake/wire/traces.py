@@ -7,22 +7,27 @@ Refuses single bodies: a malformed one, or one over the limits, gets its error a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import pyarrow as pa
 
-from ..errors import TooLarge, WireError
+from ..errors import WireError
 from ..schema import PROMOTED, Promoted, tables_of
 from . import otlp_json, protobuf
 from .decoded import Decoded
+from .limits import Limits, check_decoded
 from .spans import Refused, span_rows
+
+__all__ = ["Encoding", "Limits", "Outcome", "TraceBody", "TraceRows", "trace_rows"]
 
 Encoding = Literal["protobuf", "json"]
 
-_DECODE = {"protobuf": protobuf.decode, "json": otlp_json.decode}
+_DECODE: dict[Encoding, Callable[[list[bytes], Limits], Decoded]] = {"protobuf": protobuf.decode, "json": otlp_json.decode}
+
+_GROUP_BYTES = 4 * 2**20
+"""Bytes of bodies that are decoded together; in memory they take some fifty times as much at the very worst."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +60,6 @@ class TraceRows:
     """One for each body, in the order given."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one request may hold."""
-
-    max_spans: int
-    max_resources: int
-
-
 def trace_rows(
     bodies: Sequence[TraceBody], *, limits: Limits, ingested_at_us: int, promoted: tuple[Promoted, ...] = PROMOTED
 ) -> TraceRows:
@@ -76,8 +73,7 @@ def trace_rows(
     tables: list[pa.Table] = [tables_of(promoted)["spans"].arrow_schema.empty_table()]
     order: list[int] = []
     for encoding in _DECODE:
-        places = [place for place, body in enumerate(bodies) if body.encoding == encoding]
-        for group, decoded in _decoded(encoding, places, bodies, limits, outcomes):
+        for group, decoded in _decoded(encoding, bodies, limits, outcomes):
             rows = span_rows(decoded, ingested_at_us=ingested_at_us, promoted=promoted)
             tables.append(rows.table)
             order.extend(group)
@@ -90,29 +86,35 @@ def trace_rows(
 
 
 def _decoded(
-    encoding: str, places: list[int], bodies: Sequence[TraceBody], limits: Limits, outcomes: dict[int, Outcome]
-) -> list[tuple[list[int], Decoded]]:
-    """Groups of bodies that decode together; whoever spoils a group gets an error as outcome.
+    encoding: Encoding, bodies: Sequence[TraceBody], limits: Limits, outcomes: dict[int, Outcome]
+) -> Iterator[tuple[list[int], Decoded]]:
+    """Groups of bodies of one encoding, decoded together; whoever spoils a group gets an error as outcome.
 
     All together first, since that is fast and nearly always right; one by one only when somebody spoils it.
     """
-    if not places:
-        return []
-    try:
-        decoded = _DECODE[encoding]([bodies[place].content for place in places])
-        _check(decoded, limits)
-    except WireError as error:
-        if len(places) == 1:
-            outcomes[places[0]] = Outcome(error=error)
-            return []
-        return [part for place in places for part in _decoded(encoding, [place], bodies, limits, outcomes)]
-    return [(places, decoded)]
+    groups = _groups([place for place, body in enumerate(bodies) if body.encoding == encoding], bodies)
+    while groups:
+        places = groups.pop(0)
+        try:
+            decoded = _DECODE[encoding]([bodies[place].content for place in places], limits)
+            check_decoded(decoded, limits)
+        except WireError as error:
+            if len(places) == 1:
+                outcomes[places[0]] = Outcome(error=error)
+            else:
+                groups[:0] = [[place] for place in places]
+            continue
+        yield places, decoded
 
 
-def _check(decoded: Decoded, limits: Limits) -> None:
-    resources = decoded.resources.request
-    spans = resources[decoded.scopes.resource[decoded.scope]]
-    for what, requests, limit in (("spans", spans, limits.max_spans), ("resources", resources, limits.max_resources)):
-        most = int(np.bincount(requests, minlength=1).max())
-        if most > limit:
-            raise TooLarge(f"a request may hold {limit} {what}, this one has {most}: send smaller batches")
+def _groups(places: list[int], bodies: Sequence[TraceBody]) -> list[list[int]]:
+    """Bodies up to `_GROUP_BYTES` together, a larger one alone: what bounds the memory of decoding."""
+    groups: list[list[int]] = []
+    size = _GROUP_BYTES
+    for place in places:
+        size += len(bodies[place].content)
+        if size > _GROUP_BYTES:
+            groups.append([])
+            size = len(bodies[place].content)
+        groups[-1].append(place)
+    return groups

@@ -2,7 +2,7 @@
 
 Takes   serialized `AnyValue` messages, as `protobuf` leaves them.
 Gives   text and type characters as `lake.schema` describes them.
-Refuses bytes that are no `AnyValue`: `WireError`.
+Refuses bytes that are no `AnyValue`: `WireError`; values over the limits of `nested`: `TooLarge`.
 
 Wire format of the oneof (https://protobuf.dev/programming-guides/encoding): one tag byte, then a varint, eight bytes or
 a length and bytes. The canonical forms of strings, integers, doubles and booleans are read for the whole column at once;
@@ -18,9 +18,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..errors import WireError
+from ..errors import TooLarge, WireError
 from .arrays import booleans, numbers, text_of_doubles
-from .nested import nested_text, parsed
+from .nested import MAX_BYTES, Budget, nested_text, parsed
 
 Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]
@@ -34,11 +34,14 @@ def texts_of_values(values: pa.BinaryArray) -> tuple[pa.StringArray, Bytes]:
 
     Raises:
         WireError: a value is malformed or a string is not UTF-8.
+        TooLarge: a value is over the limits of `nested`.
     """
     if not len(values):
         return pa.nulls(0, pa.string()), np.zeros(0, dtype=np.uint8)
     offsets, data = _buffers(values)
     start, length = offsets[:-1], offsets[1:] - offsets[:-1]
+    if length.max() > MAX_BYTES:
+        raise TooLarge(f"an attribute value may take {MAX_BYTES} bytes, this one takes {length.max()}")
     first = np.zeros(len(length), dtype=np.uint8)
     first[length > 0] = data[start[length > 0]]
     types = np.full(len(length), ord("n"), dtype=np.uint8)
@@ -155,7 +158,8 @@ def _bytes(texts: pa.StringArray) -> pa.BinaryArray:
 
 def _slow(values: pa.BinaryArray) -> tuple[Bytes, pa.BinaryArray]:
     encoded = values.dictionary_encode()
-    pairs = [nested_text(parsed(raw)) for raw in encoded.dictionary.to_pylist()]
+    budget = Budget()
+    pairs = [nested_text(parsed(raw), budget) for raw in encoded.dictionary.to_pylist()]
     characters = np.frombuffer("".join(c for c, _ in pairs).encode("ascii"), dtype=np.uint8)
     texts = pa.array([text for _, text in pairs], pa.string())
     return characters[encoded.indices.to_numpy()], _bytes(texts.take(encoded.indices))

@@ -215,7 +215,7 @@ def test_values_nest_as_deep_as_protobuf_readers_take(level: str, depth: int, ch
 
 @pytest.mark.parametrize(("level", "depth"), [(ARRAY, 48), (KVLIST, 32), (ARRAY, 200), (KVLIST, 200), (ARRAY, 5000)])
 def test_deeper_values_are_refused(level: str, depth: int) -> None:
-    with pytest.raises(WireError, match=r"Invalid trace format: .*nested too deeply"):
+    with pytest.raises(WireError, match="nested too deeply"):
         decode(nested(level, depth))
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from lake.errors import WireError
-from lake.wire.nested import nested_text, value_of
+from lake.wire.nested import Budget, nested_text, value_of
 from lake.wire.values import texts_of_values
 from tests.lake.wire.requests import Tree, int64, protobuf_of_value, values
 
@@ -133,7 +133,7 @@ def test_a_null_hides_the_bytes_below_it() -> None:
 )  # fmt: skip
 def test_text_is_plain_json_where_that_loses_nothing(tree: Tree, expected: tuple[str, str | None]) -> None:
     value = protobuf_of_value(tree)
-    assert nested_text(value) == expected
+    assert nested_text(value, Budget()) == expected
     assert read([value.SerializeToString()]) == [expected]
     assert same(value_of(*expected), value)
 
