@@ -210,7 +210,7 @@ TRACES = f"""
             max(start_ns + duration_ns) AS end_ns,
             count(*) AS span_count,
             count(*) FILTER (status = 'error') AS error_count,
-            list_sort(list(DISTINCT service_name) FILTER (service_name IS NOT NULL)) AS services,
+            coalesce(list_sort(list(DISTINCT service_name) FILTER (service_name IS NOT NULL)), []) AS services,
             -- the root: no parent, earliest, longest; without any, the earliest span of all
             arg_min(struct_pack(
                     service := service_name, operation := name, status := status, kind := kind,

@@ -78,6 +78,10 @@ class Relations:
         table = self._snapshot.tables[name]
         return not table.tail and not table.data_files(since=since, until=until)
 
+    def row_count(self, name: str, *, since: dt.datetime, until: dt.datetime) -> int:
+        """About how many rows a table has with a time in `[since, until)`, without those that wait in the landing."""
+        return self._snapshot.tables[name].row_count(since=since, until=until)
+
     def views(
         self, words: set[str], *, since: dt.datetime | None = None, until: dt.datetime | None = None
     ) -> dict[str, Relation]:

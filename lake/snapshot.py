@@ -64,12 +64,23 @@ class TableSnapshot:
         Args:
             time: the column that the times are of; by default the one that the table is partitioned by.
         """
+        found = self._actions(since, until, time or self.table.time, trace_id)
+        return [] if found is None else [f"{self.folder}/{path}" for path in found.column("path").to_pylist()]
+
+    def row_count(self, *, since: dt.datetime, until: dt.datetime) -> int:
+        """Rows in the data files that can hold some with a time in `[since, until)`."""
+        found = self._actions(since, until, self.table.time, None)
+        return 0 if found is None else pc.sum(found.column("num_records")).as_py() or 0
+
+    def _actions(
+        self, since: dt.datetime | None, until: dt.datetime | None, time: str, trace_id: str | None
+    ) -> pa.Table | None:
         if self.actions is None or not self.actions.num_rows:
-            return []
+            return None
         mask = pa.repeat(True, self.actions.num_rows)
-        for condition in self._conditions(since, until, time or self.table.time, trace_id):
+        for condition in self._conditions(since, until, time, trace_id):
             mask = pc.and_(mask, pc.fill_null(condition, fill_value=True))  # a file without statistics may hold anything
-        return [f"{self.folder}/{path}" for path in self.actions.filter(mask).column("path").to_pylist()]
+        return self.actions.filter(mask)
 
     def _conditions(
         self, since: dt.datetime | None, until: dt.datetime | None, time: str, trace_id: str | None

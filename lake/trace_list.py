@@ -25,6 +25,9 @@ EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _SHARES = (64, 8, 1)
 """Parts of the window that the first slices reach over; the last one has the rest."""
 
+_FEW_SPANS = 200_000
+"""Spans that are looked through at once: a query more costs as much as to read them."""
+
 _GROWTH = 8
 """How much more traces are judged at once each time that too few of them were meant."""
 
@@ -69,7 +72,8 @@ def page(asked: TraceFilter, spans: Relations, ask: Ask) -> pa.Table:
     first, last = asked.reach
     around = spans.of("spans", since=first, until=last)
     search = _Search(asked, around, ask)
-    for since, until in slices(asked.since, asked.end):
+    is_small = spans.row_count("spans", since=asked.since, until=asked.end) <= _FEW_SPANS
+    for since, until in slices(asked.since, asked.end, is_small=is_small):
         # only a filter needs more of a trace than its first span
         reach = last if asked.is_filtered else until
         ids = _candidates(asked, spans.of("spans", since=since, until=reach), (since, until, reach), ask)
@@ -78,10 +82,10 @@ def page(asked: TraceFilter, spans: Relations, ask: Ask) -> pa.Table:
     return search.found()
 
 
-def slices(since: dt.datetime, until: dt.datetime) -> Iterator[tuple[dt.datetime, dt.datetime]]:
-    """The parts of `[since, until)`, newest first, each larger than the one before."""
+def slices(since: dt.datetime, until: dt.datetime, *, is_small: bool = False) -> Iterator[tuple[dt.datetime, dt.datetime]]:
+    """The parts of `[since, until)`, newest first, each larger than the one before; all in one if there is little."""
     end = until
-    for share in _SHARES:
+    for share in _SHARES[-1:] if is_small else _SHARES:
         begin = until - (until - since) / share
         if begin < end:
             yield begin, end

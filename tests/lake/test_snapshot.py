@@ -451,7 +451,7 @@ def test_readers_see_whole_answers_while_everything_changes(lake_folder, landing
         running = [pool.submit(count, number) for number in range(readers)]
         try:
             compactor = Compactor(lake_folder, disk=DISK)
-            while min(questions) < 60 and not any(task.done() for task in running):
+            while min(questions) < 30 and not any(task.done() for task in running):
                 put_span(landing, landed[0])
                 landed[0] += 1
                 compactor.absorb()
@@ -464,7 +464,7 @@ def test_readers_see_whole_answers_while_everything_changes(lake_folder, landing
             task.result()
     opened.close()
     assert wrong == []
-    assert min(questions) >= 60
+    assert min(questions) >= 30
 
 
 def test_an_old_version_is_opened_once_for_many_questions(landing, compactor, opened, busy, monkeypatch):
