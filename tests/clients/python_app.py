@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
+from opentelemetry.util.types import AttributeValue
 
 ended = InMemorySpanExporter()
 provider = TracerProvider()
@@ -20,7 +21,7 @@ provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
 provider.add_span_processor(SimpleSpanProcessor(ended))
 tracer = provider.get_tracer("tests", "1.0", schema_url="https://opentelemetry.io/schemas/1.37.0", attributes={"scoped": 1})
 
-attributes = {
+attributes: dict[str, AttributeValue] = {
     "http.request.method": "GET", "http.response.status_code": 500, "ratio": 0.25, "big": 2**62, "retried": True,
     "tags": ["a", "b"], "sizes": [1, 2], "text": "snowman \u2603", "empty": "",
 }  # fmt: skip
