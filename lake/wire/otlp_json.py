@@ -38,7 +38,9 @@ _TRACE_ID_BYTES, _SPAN_ID_BYTES = 16, 8
 _NO_ID = "invalid"
 """Stands for a parent id that is none: null would make the span a root, an odd length makes `spans` refuse it."""
 
-_OBJECTS_PER_SPAN = 8
+_PARTS = {"objects": (b"{", 8), "values": (b",", 32)}
+"""Characters that JSON has one of for each part, and how many parts a request may have for each span it may hold. Text in
+the request may have the same characters, so this is generous."""
 
 _CHUNK_BYTES = 4 << 20
 """DuckDB holds the parsed trees of a chunk at once, several times its text."""
@@ -62,7 +64,7 @@ def decode(bodies: list[bytes], limits: Limits | None = None) -> Decoded:
     plain = []
     for body in bodies:
         if limits:
-            _check_objects(body, limits)
+            _check_size(body, limits)
         plain.append(renamed(body.removeprefix(codecs.BOM_UTF8)))
         for what, count in check(plain[-1]).items():
             if limits:
@@ -79,11 +81,12 @@ def decode(bodies: list[bytes], limits: Limits | None = None) -> Decoded:
     )
 
 
-def _check_objects(body: bytes, limits: Limits) -> None:
-    """An empty object takes three bytes of the body, one of OTLP a hundred or more of memory."""
-    most = limits.max_spans * _OBJECTS_PER_SPAN
-    if len(body) > 3 * most and body.count(b"{") > most:
-        raise TooLarge(f"a request may hold {most} JSON objects, this one has {body.count(b'{')}: send smaller batches")
+def _check_size(body: bytes, limits: Limits) -> None:
+    """An empty object takes three bytes of the body, one of OTLP a hundred or more of memory; another value, 2 and 16."""
+    for what, (character, of_a_span) in _PARTS.items():
+        most = limits.max_spans * of_a_span
+        if len(body) > 2 * most and (count := body.count(character)) > most:
+            raise TooLarge(f"a request may hold {most} JSON {what}, this one has {count}: send smaller batches")
 
 
 class _Source:
