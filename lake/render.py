@@ -21,6 +21,7 @@ from .wire.arrays import booleans, numbers
 
 Integers = npt.NDArray[np.int64]
 
+_MAX_NS = 2**63 - 1
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _JSON_ALREADY = np.frombuffer(b"ibakAK", dtype=np.uint8)
 """Types of attributes whose text is JSON: integer, boolean, array and key-value list."""
@@ -104,7 +105,7 @@ def spans_json(rows: pa.Table, promoted: tuple[Promoted, ...] = PROMOTED) -> str
         "start_time_unix_nano": json_text.strings(pa.array(starts).cast(pa.string())),
         "end_time": _times(ends),
         "duration_ms": json_text.literals(pa.array(durations / 1e6)),
-        "offset_ms": json_text.literals(pa.array((starts - starts.min(initial=2**62)) / 1e6)),
+        "offset_ms": json_text.literals(pa.array((starts - starts.min(initial=_MAX_NS)) / 1e6)),
         "depth": json_text.literals(pa.array(depths(rows))),
         "status": json_text.objects(
             {
