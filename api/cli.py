@@ -24,7 +24,8 @@ COMMANDS = {
     "projects": "Make, list and delete projects.",
     "sql": "Run a SELECT over spans, errors, exceptions, deploys, requests and batches.",
     "compact": "Absorb the landing, rewrite the hours that are over, and delete what nobody needs.",
-    "doctor": "Compare log with files and landing with watermarks, and verify every page.",
+    "doctor": "Compare log with files and landing with watermarks, and verify every file.",
+    "promote": "Give the attribute KEY a column of the table spans, so that filters on it are fast.",
     "notebooks": "Copy the bundled notebooks into FOLDER and print what is new there; what you have already stays as it is.",
 }
 """The commands and what `tracelake --help` says of them; `api.commands.<name>` has an object of that name."""

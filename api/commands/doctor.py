@@ -27,7 +27,8 @@ def doctor(data: Path, project: str, lost: tuple[Path, ...], *, sandbox: bool, q
     """Compare log with files and landing with watermarks, and verify every file. Exit code 1 if something is broken."""
     for path in lost:
         give_up(folder_of(data, project, sandbox=sandbox), path)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("Reading files")
         report = examine(
             folder_of(data, project, sandbox=sandbox),

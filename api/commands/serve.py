@@ -13,6 +13,7 @@ from lake.control import FIRST_PROJECT, Control
 from notebooks.jupyter import Lab, lab_for
 
 from ..logs import configure_logging
+from ..secret import cursor_secret
 from ..serve import Command, Supervisor, check_port, commands, wait_until_healthy
 from ..settings import ServerSettings
 from .options import control_options
@@ -58,6 +59,7 @@ def prepared(
                       "TRACELAKE_DATA": str(data), "TRACELAKE_CONTROL_URL": control_url or ""}
     )  # fmt: skip
     check_port(host, port)
+    cursor_secret(settings.data)  # made here, or refused here, and not by each worker
     lab = lab_for(data) if with_lab else None
     # the address without the token: the first page is for everybody who can reach the server
     return replace(settings, lab_url=lab.url.partition("?")[0] if lab else settings.lab_url), lab

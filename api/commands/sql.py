@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from decimal import Decimal
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from .lakes import folder_of, lake_options
 from .options import print_json
 
 _SHOWN_ROWS = 100
-_SHOWN_COLUMNS = 12
+_TABLE_COLUMNS = 120
+"""Characters that a table may always have: in a pipe nobody knows how wide the screen is."""
+_ENDLESS_COLUMNS = 10_000
 
 
 @click.command()
@@ -44,10 +47,17 @@ def sql(query: str, data: Path, project: str, shape: str, *, sandbox: bool) -> N
 
 
 def _show(frame: pl.DataFrame) -> None:
-    """Print a table; of many columns each row as a list of the values that it has, as psql and DuckDB do too."""
-    if frame.width <= _SHOWN_COLUMNS:
-        with pl.Config(tbl_rows=_SHOWN_ROWS, tbl_cols=-1, tbl_hide_dataframe_shape=True, fmt_str_lengths=80):
-            click.echo(frame)
+    """Print a table; if it is too wide, each row as a list of the values that it has, as psql does too."""
+    with pl.Config(
+        tbl_rows=_SHOWN_ROWS,
+        tbl_cols=-1,
+        tbl_hide_dataframe_shape=True,
+        fmt_str_lengths=80,
+        tbl_width_chars=_ENDLESS_COLUMNS,
+    ):
+        table = str(frame)
+    if len(table.partition("\n")[0]) <= max(shutil.get_terminal_size().columns, _TABLE_COLUMNS):
+        click.echo(table)
         return
     width = max(len(name) for name in frame.columns)
     for number, row in enumerate(frame.iter_rows(named=True), 1):

@@ -1,19 +1,13 @@
-"""The real command in a process of its own, as a shell starts it."""
+"""`tracelake keys` and `tracelake projects`."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from lake.control import Control
-
-TRACELAKE = Path(sys.executable).with_name("tracelake")
-ELSEWHERE = {name: value for name, value in os.environ.items() if not name.startswith("TRACELAKE_")} | {"COLUMNS": "40"}
-"""The environment of this process without what would change the command's defaults, and a narrow terminal."""
+from tests.api.command_line import output, refusal, run
 
 
 @pytest.fixture
@@ -26,31 +20,6 @@ def made(data, *kinds, project="default"):
     with Control(data) as control:
         control.create_project(project)
         return [control.create_key(project, kind) for kind in kinds]
-
-
-def run(*arguments, environment=None):
-    return subprocess.run(
-        [TRACELAKE, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=ELSEWHERE | (environment or {}),
-    )
-
-
-def output(*arguments, environment=None):
-    """What a command that succeeds prints; it says nothing on stderr."""
-    done = run(*arguments, environment=environment)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
-
-
-def refusal(*arguments):
-    """The one line that a command says when Tracelake refuses; it prints nothing on stdout."""
-    done = run(*arguments)
-    assert (done.returncode, done.stdout) == (1, "")
-    [line] = done.stderr.splitlines()
-    return line
 
 
 @pytest.mark.parametrize(("kind", "prefix"), [("ingest", "proj_"), ("live", "mtk_live_"), ("test", "mtk_test_")])
@@ -149,11 +118,3 @@ def test_a_folder_that_cannot_be_made_is_a_message(tmp_path):
 def test_a_wrong_command_line_is_exit_code_2():
     done = run("keys", "create", "--kind", "root")
     assert (done.returncode, done.stdout) == (2, "")
-
-
-def test_help_names_every_command():
-    assert {"keys", "projects"} <= set(output("--help").replace("│", " ").split())
-
-
-def test_version_is_that_of_the_distribution():
-    assert re.fullmatch(r"\d+\.\d+\.\d+\n", output("--version"))
