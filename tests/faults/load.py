@@ -14,6 +14,7 @@ import secrets
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -93,10 +94,10 @@ class Ledger:
         self._lock = threading.Lock()
         self._waiting: list[Request] = []
 
-    def take(self, new: Request) -> Request:
-        """What to send now: a request that waits to be sent again, else the new one."""
+    def take(self, make: Callable[[], Request]) -> Request:
+        """What to send now: a request that waits to be sent again, else the one that is made."""
         with self._lock:
-            request = self._waiting.pop(0) if self._waiting else new
+            request = self._waiting.pop(0) if self._waiting else make()
             self.sent[request.name] = request
             self.attempts[request.name] += 1
             return request
@@ -165,7 +166,9 @@ class Load:
     def _run(self) -> None:
         with httpx.Client(headers=self._headers, timeout=30) as client:
             while not self._stop.is_set():
-                request = self._ledger.take(make_request(RANDOM.randint(20, 200), hours_ago=RANDOM.choice((0, 0, 0, 2))))
+                request = self._ledger.take(
+                    lambda: make_request(RANDOM.randint(20, 200), hours_ago=RANDOM.choice((0, 0, 2)))
+                )
                 is_acknowledged = deliver(client, self._url, self._ledger, request)
                 self._stop.wait(_PAUSE_S if is_acknowledged else _RETRY_S)
 
@@ -186,5 +189,5 @@ def deliver_waiting(url: str, headers: dict[str, str], ledger: Ledger) -> None:
     with httpx.Client(headers=headers | {"Content-Type": "application/x-protobuf"}, timeout=30) as client:
         last = make_request(8)
         while last.name not in ledger.acknowledged or not ledger.is_complete:
-            if not deliver(client, f"{url}/ingest/v1/traces", ledger, ledger.take(last)):
+            if not deliver(client, f"{url}/ingest/v1/traces", ledger, ledger.take(lambda: last)):
                 time.sleep(_RETRY_S)

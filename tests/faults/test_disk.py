@@ -33,7 +33,7 @@ def ledger():
 
 def retry_after_s(server: Server, ledger: Ledger) -> int:
     """When a request that is refused shall come again."""
-    request = ledger.take(make_request(8))
+    request = ledger.take(lambda: make_request(8))
     headers = server.sending | {"Content-Type": "application/x-protobuf"}
     answer = server.client.post("/ingest/v1/traces", content=request.body, headers=headers)
     ledger.answered(request, answer.status_code)
