@@ -70,7 +70,7 @@ def trace_rows(
         promoted: the promotions of the lake the rows go to.
     """
     outcomes: dict[int, Outcome] = {}
-    tables: list[pa.Table] = [tables_of(promoted)["spans"].arrow_schema.empty_table()]
+    tables: list[pa.Table] = []
     order: list[int] = []
     for encoding in _DECODE:
         for group, decoded in _decoded(encoding, bodies, limits, outcomes):
@@ -81,7 +81,9 @@ def trace_rows(
                 (place, Outcome(count, refused))
                 for place, count, refused in zip(group, rows.row_counts, rows.refused, strict=True)
             )
-    table = tables[1] if len(tables) == 2 else pa.concat_tables(tables, promote_options="permissive")
+    if not tables:
+        tables.append(tables_of(promoted)["spans"].arrow_schema.empty_table())
+    table = tables[0] if len(tables) == 1 else pa.concat_tables(tables, promote_options="permissive")
     return TraceRows(table, tuple(order), tuple(outcomes[place] for place in range(len(bodies))))
 
 
@@ -110,10 +112,10 @@ def _decoded(
 def _groups(places: list[int], bodies: Sequence[TraceBody]) -> list[list[int]]:
     """Bodies up to `_GROUP_BYTES` together, a larger one alone: what bounds the memory of decoding."""
     groups: list[list[int]] = []
-    size = _GROUP_BYTES
+    size = 0
     for place in places:
         size += len(bodies[place].content)
-        if size > _GROUP_BYTES:
+        if not groups or size > _GROUP_BYTES:
             groups.append([])
             size = len(bodies[place].content)
         groups[-1].append(place)

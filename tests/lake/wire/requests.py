@@ -138,6 +138,36 @@ def requests(spans: st.SearchStrategy[Tree]) -> st.SearchStrategy[Tree]:
     return st.builds(lambda some, none: {"resourceSpans": some + none}, some, none)
 
 
+def _everything() -> Tree:
+    value_of_each_kind: list[Tree] = [
+        {"stringValue": "x\n"}, {"intValue": -5}, {"doubleValue": 1.5}, {"boolValue": True}, {"bytesValue": b"\x00\x01"},
+        {"arrayValue": {"values": [{"intValue": 1}, {}]}}, {},
+        {"kvlistValue": {"values": [{"key": "k", "value": {"stringValue": ""}}, {"key": "k"}]}},
+    ]  # fmt: skip
+    some: list[Tree] = [{"key": f"a{number}", "value": value} for number, value in enumerate(value_of_each_kind)]
+    promoted: list[Tree] = [
+        {"key": p.key, "value": {"intValue": 200} if p.type == "i" else {"stringValue": p.column}} for p in PROMOTED
+    ]
+    ids = {"traceId": bytes(range(16)), "spanId": bytes(range(1, 9))}
+    span: Tree = ids | {
+        "parentSpanId": bytes(range(2, 10)), "name": "GET /cart", "kind": 2, "traceState": "a=b", "flags": 257,
+        "startTimeUnixNano": 1_700_000_000_123_456_789, "endTimeUnixNano": 1_700_000_000_223_456_789,
+        "attributes": promoted + some, "droppedAttributesCount": 1,
+        "events": [{"name": "exception", "timeUnixNano": 5, "attributes": some, "droppedAttributesCount": 2}, {}],
+        "droppedEventsCount": 3, "links": [ids | {"traceState": "c", "flags": 1, "attributes": some[:2]}, {}],
+        "droppedLinksCount": 4, "status": {"code": 2, "message": "m"},
+    }  # fmt: skip
+    refs = [{"schemaUrl": "u", "type": "host", "idKeys": ["host.id"], "descriptionKeys": ["host.name"]}]
+    scope = {"name": "http", "version": "1", "attributes": some[:1], "droppedAttributesCount": 5}
+    resource = {"attributes": promoted + some, "droppedAttributesCount": 6, "entityRefs": refs}
+    spans = [span, {**ids, "spanId": b"\xff" * 8}]
+    scope_spans = [{"scope": scope, "spans": spans, "schemaUrl": "s"}, {"spans": [{**ids, "spanId": b"\xfe" * 8}]}]
+    return {"resourceSpans": [{"resource": resource, "scopeSpans": scope_spans, "schemaUrl": "r"}, {}]}
+
+
+EVERYTHING = _everything()
+"""A request of three spans that has every field of OTLP."""
+
 _ENUMS = {
     "kind": dict(enumerate(f"SPAN_KIND_{kind.upper()}" for kind in SPAN_KINDS)),
     "code": dict(enumerate(["STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR"])),
