@@ -21,6 +21,7 @@ from .attributes import AttributeColumns, split
 from .decoded import Counts, Decoded, Events, Indices, Links
 
 _MAX_TIME_NS = 2**63 - 1
+_ENTITY_REFS = pa.list_(pa.binary())
 _TRACE_ID_DIGITS, _SPAN_ID_DIGITS = 32, 16
 
 _NO_TEXT = pa.scalar("", pa.string())
@@ -187,9 +188,9 @@ def _scope_columns(decoded: Decoded, promoted: tuple[Promoted, ...]) -> dict[str
 
 def _entity_refs(refs: pa.ListArray) -> pa.ListArray:
     if not len(refs.flatten()):
-        return pa.nulls(len(refs), SPANS.arrow_schema.field("resource_entity_refs").type)
+        return pa.nulls(len(refs), _ENTITY_REFS)
     empty = pc.equal(pc.fill_null(pc.list_value_length(refs), _ZERO), _ZERO)
-    return pc.if_else(empty, pa.scalar(None, refs.type), refs).cast(pa.list_(pa.binary()))
+    return pc.if_else(empty, pa.scalar(None, refs.type), refs).cast(_ENTITY_REFS)
 
 
 def _repeated(columns: dict[str, pa.Array], rows: Indices) -> dict[str, pa.Array]:
