@@ -76,13 +76,15 @@ async def _received(
     """The lake that a request writes to and its body, which counts as in flight while the context is open.
 
     Raises:
-        LakeError: the key, the type or the body is not right; checked in this order, and no body is read in vain.
+        LakeError: the key or the type is not right, there is no room, or the body is not right; in this order, so that no
+            body is read in vain.
     """
     principal = await authorized(request, server, "ingest")
     kind = content_type(request)
     if kind not in ("", _JSON) and not (takes_protobuf and is_protobuf(request)):
         raise _unsupported(kind, takes_protobuf=takes_protobuf)
     tenant = await server.tenants.of(principal)
+    await tenant.admit()
     async with server.bodies.inflated(request) as body:
         if not kind and body.lstrip()[:1] != b"{":
             raise _unsupported(kind, takes_protobuf=takes_protobuf)

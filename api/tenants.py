@@ -25,7 +25,7 @@ import structlog
 import lake
 from lake.control import Principal
 from lake.errors import LakeError, Overloaded
-from lake.folder import FILE_NAME, LakeFolder, create_folder
+from lake.folder import FILE_NAME, LakeFolder, create_folder, open_folder
 from lake.landing import LandingWriter, Request
 from lake.schema import LANDINGS
 from lake.snapshot import Snapshot
@@ -67,8 +67,9 @@ class Tenant:
 
     def __init__(self, folder: Path, settings: ServerSettings, executor: ThreadPoolExecutor) -> None:
         self._settings = settings
-        self._folder: LakeFolder = create_folder(folder)
-        self._version = _version(folder)
+        create_folder(folder)
+        self._version = _version(folder)  # before it is read: a change in between is noticed at the next request
+        self._folder: LakeFolder = open_folder(folder)
         self.lake = lake.open(folder, settings.lake)
         self._writers = {stream: LandingWriter(folder, stream, now=dt.datetime.now(dt.UTC)) for stream in LANDINGS}
         self.spans: GroupCommit[Traces, Outcome] = GroupCommit(self._store_traces, executor)
@@ -84,14 +85,20 @@ class Tenant:
         """Whether the folder is another lake by now: a column was promoted, or its project was deleted."""
         return _version(self._folder.path) != self._version
 
+    async def admit(self) -> None:
+        """Return if more may come in; asked before a body is read.
+
+        Raises:
+            Overloaded: too much waits for compaction, or the disk is nearly full.
+        """
+        await self._backlog.check(self.lake)
+
     async def store_traces(self, item: Traces) -> Outcome:
         """Store an OTLP request; returns when it is durable."""
-        await self._backlog.check(self.lake)
         return await self.spans.submit(item)
 
     async def store_rows(self, stream: str, item: Rows) -> None:
         """Store rows of another stream; returns when they are durable."""
-        await self._backlog.check(self.lake)
         await self._reports[stream].submit(item)
 
     async def drain(self) -> None:

@@ -20,6 +20,7 @@ import lake
 from api.problems import PROTOBUF
 from lake.control import Control
 from tests.api.clients import Client, exception, key_values, new_trace_id, otlp, span
+from tests.api.command_line import output
 from tests.api.conftest import project_of
 from tests.servers import wait_until
 
@@ -460,3 +461,21 @@ def test_a_project_that_was_deleted_and_made_again_starts_empty_and_works(server
         assert opened.trace(new["traceId"]).arrow().num_rows == 1
     for client in (second.ingest, second.live, second.test):
         client.close()
+
+
+def test_a_running_server_takes_notice_of_a_promotion(server, new_project):
+    """Both workers write the new column, and what came before shows there too."""
+    project = new_project()
+    before, *after = (span(customer_tier="gold") for _ in range(9))
+    project.ingest.store(before)
+    output("promote", "customer.tier", "--data", server.data, "--project", project.name)
+    key = project.live.headers["authorization"].removeprefix("Bearer ")
+    for sent in after:
+        with Client(server.url, key) as client:
+            client.store(sent)
+            [shown] = client.trace(sent["traceId"])["spans"]
+            assert shown["attributes"] == {"customer.tier": "gold"}
+    with lake.open(server.data / project.name / "live") as opened:
+        rows = opened.sql("SELECT customer_tier, attributes FROM spans").rows()
+    assert [row["customer_tier"] for row in rows] == ["gold"] * 9
+    assert [dict(row["attributes"] or {}) for row in rows].count({}) == 8, "the column stands in place of the entry"
