@@ -246,7 +246,7 @@ def holds(what: str, body: bytes) -> None:
     schema = {"deploy": DEPLOYS, "requests": REQUESTS}.get(what, ERRORS).arrow_schema
     assert outcome.table.schema.equals(schema)
     outcome.table.validate(full=True)
-    count = len(json.loads(body, strict=False)[what]) if what in ("errors", "requests") else 1
+    count = len(json.loads(body.decode("utf-8", "replace"), strict=False)[what]) if what in ("errors", "requests") else 1
     assert outcome.table.num_rows + len(outcome.rejected) == count
     for name in ("params", "context", "source_context", "extra"):
         for text in outcome.table[name].to_pylist() if name in schema.names else []:
