@@ -47,7 +47,7 @@ def notebook(name: str) -> dict[str, Any]:
         name: one of `names()`.
     """
     with without(URI_GRAMMAR):
-        import jupytext  # type: ignore[import-untyped]  # noqa: PLC0415 - 1 s that only the first start needs
+        import jupytext  # noqa: PLC0415 - 1 s that only the first start needs
 
     node = jupytext.reads(files(__name__).joinpath(f"{name}.py").read_text(encoding="utf-8"), fmt="py:percent")
     return {**node, "metadata": {"kernelspec": _KERNEL, "language_info": {"name": "python"}}}
