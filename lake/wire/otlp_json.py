@@ -38,9 +38,10 @@ _TRACE_ID_BYTES, _SPAN_ID_BYTES = 16, 8
 _NO_ID = "invalid"
 """Stands for a parent id that is none: null would make the span a root, an odd length makes `spans` refuse it."""
 
-_PARTS = {"objects": (b"{", 8), "values": (b",", 32)}
-"""Characters that JSON has one of for each part, and how many parts a request may have for each span it may hold. Text in
-the request may have the same characters, so this is generous."""
+_PARTS = {"objects": (b"{", 2_000_000), "values": (b",", 8_000_000)}
+"""Characters that JSON has one of for each part, and how many parts a request may have: an empty object takes three bytes
+of the body and a hundred or more of memory, another value two and sixteen. Text may have the same characters, so this is
+generous."""
 
 _CHUNK_BYTES = 4 << 20
 """DuckDB holds the parsed trees of a chunk at once, several times its text."""
@@ -63,8 +64,7 @@ def decode(bodies: list[bytes], limits: Limits | None = None) -> Decoded:
     """
     plain = []
     for body in bodies:
-        if limits:
-            _check_size(body, limits)
+        _check_size(body)
         plain.append(renamed(body.removeprefix(codecs.BOM_UTF8)))
         for what, count in check(plain[-1]).items():
             if limits:
@@ -81,10 +81,8 @@ def decode(bodies: list[bytes], limits: Limits | None = None) -> Decoded:
     )
 
 
-def _check_size(body: bytes, limits: Limits) -> None:
-    """An empty object takes three bytes of the body, one of OTLP a hundred or more of memory; another value, 2 and 16."""
-    for what, (character, of_a_span) in _PARTS.items():
-        most = limits.max_spans * of_a_span
+def _check_size(body: bytes) -> None:
+    for what, (character, most) in _PARTS.items():
         if len(body) > 2 * most and (count := body.count(character)) > most:
             raise TooLarge(f"a request may hold {most} JSON {what}, this one has {count}: send smaller batches")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lake.errors import WireError
+from lake.errors import TooLarge, WireError
 from lake.wire import otlp_json
 from lake.wire.decoded import Decoded
 from lake.wire.spans import span_rows
@@ -215,3 +215,15 @@ def test_every_thread_may_decode() -> None:
     for thread in threads:
         thread.join()
     assert sorted(names) == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize(("what", "filling"), [("objects", b"{},"), ("values", b"0,")])
+def test_json_of_too_many_parts_is_refused_before_it_is_parsed(
+    monkeypatch: pytest.MonkeyPatch, what: str, filling: bytes
+) -> None:
+    monkeypatch.setattr(otlp_json, "_PARTS", {"objects": (b"{", 100), "values": (b",", 300)})
+    most = otlp_json._PARTS[what][1]
+    body = b'{"resourceSpans":[],"x":[%s0],"y":"%s"}' % (filling * (most - 3), b"z" * 1000)
+    assert otlp_json.decode([body]).request_count == 1
+    with pytest.raises(TooLarge, match=f"a request may hold {most} JSON {what}, this one has"):
+        otlp_json.decode([body.replace(b"0]", filling * 4 + b"0]")])
