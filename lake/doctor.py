@@ -93,8 +93,8 @@ def examine(path: Path, *, check_contents: bool = True, progress: Callable[[int,
         NotALake: the folder holds none.
     """
     lake = open_folder(path)
-    tables = tables_of(lake.promoted).values()
-    logs, findings = _open_logs(lake, tables)
+    tables = tables_of(lake.promoted)
+    logs, findings = _open_logs(lake, tables.values())
     files = [(log, file) for log in logs.values() for file in log.files()]
     for done, (log, file) in enumerate(files):
         progress(done, len(files))
@@ -102,9 +102,10 @@ def examine(path: Path, *, check_contents: bool = True, progress: Callable[[int,
     broken = {Path(finding.place).name for finding in findings if Path(finding.place).parent == lake.path}
     waiting: list[LandingFile] = []
     for stream in LANDINGS:
-        names = [table.name for table in tables if table.landing == stream]
+        names = [table.name for table in tables.values() if table.landing == stream]
         if not broken.intersection(names):  # else nobody knows what waits
-            found, problems = _examine_stream(lake.path, stream, [logs.get(name) for name in names])
+            schema = tables[stream].arrow_schema
+            found, problems = _examine_stream(lake.path, stream, [logs.get(name) for name in names], schema)
             waiting.extend(found)
             findings.extend(problems)
     findings.extend(finding for log in logs.values() for finding in _strays(log))
@@ -147,11 +148,23 @@ def _open_logs(lake: LakeFolder, tables: Iterable[Table]) -> tuple[dict[str, Del
         if not _has_begun(folder):
             continue
         try:
+            _check_commits(folder)
             logs[table.name] = DeltaLog(lake.path, table)
         except (FileNotFoundError, LakeCorrupt) as error:
             remedy = "restore _delta_log from a backup; rows that still wait in the landing are safe"
             findings.append(Finding("error", str(folder), f"the Delta log cannot be read: {error}", remedy))
     return logs, findings
+
+
+def _check_commits(table: Path) -> None:
+    """Look for what Delta readers take for a commit that changes nothing.
+
+    Raises:
+        LakeCorrupt: a file of the log has no commit.
+    """
+    for path in table.glob("_delta_log/*.json"):
+        if not path.stat().st_size:
+            raise LakeCorrupt(f"{path} is empty")
 
 
 def _has_begun(folder: Path) -> bool:
@@ -188,7 +201,9 @@ def _checksum(path: Path) -> int:
     return checksum
 
 
-def _examine_stream(lake: Path, stream: str, logs: Sequence[DeltaLog | None]) -> tuple[list[LandingFile], list[Finding]]:
+def _examine_stream(
+    lake: Path, stream: str, logs: Sequence[DeltaLog | None], schema: pa.Schema
+) -> tuple[list[LandingFile], list[Finding]]:
     """The files of a stream that wait, and what is wrong with them.
 
     Args:
@@ -199,7 +214,9 @@ def _examine_stream(lake: Path, stream: str, logs: Sequence[DeltaLog | None]) ->
         return min(log.watermark(writer) if log else 0 for log in logs)
 
     waiting = landing.waiting(lake, stream, lowest)
-    findings = [Finding("error", str(file.path), why, _or_give_up(file.path)) for file in waiting if (why := _damage(file))]
+    findings = [
+        Finding("error", str(file.path), why, _or_give_up(file.path)) for file in waiting if (why := _damage(file, schema))
+    ]
     for path, behind in _missing(waiting, lowest):
         problem = f"it is missing, and {behind} later ones of its writer are not compacted before it is there"
         findings.append(Finding("error", str(path), problem, _or_give_up(path)))
@@ -210,11 +227,11 @@ def _examine_stream(lake: Path, stream: str, logs: Sequence[DeltaLog | None]) ->
     return waiting, findings
 
 
-def _damage(file: LandingFile) -> str | None:
+def _damage(file: LandingFile, schema: pa.Schema) -> str | None:
     try:
-        landing.read(file)
+        landing.read_rows(file, schema)
     except LakeCorrupt as error:
-        return f"it cannot be read: {error.__cause__}"
+        return f"it cannot be read: {error.__cause__ or error}"
     return None
 
 

@@ -226,17 +226,27 @@ def read(file: LandingFile) -> tuple[pa.Table, list[Request]]:
     """
     try:
         parquet = pq.ParquetFile(file.path, pre_buffer=False, page_checksum_verification=True)
-        requests = orjson.loads(parquet.metadata.metadata[_REQUESTS.encode()])
-        return parquet.read(use_threads=False), [Request(hash_, count) for hash_, count in requests]
-    except (pa.ArrowInvalid, OSError) as error:
+        noted = (parquet.metadata.metadata or {}).get(_REQUESTS.encode(), b"")
+        requests = [Request(hash_, count) for hash_, count in orjson.loads(noted)]
+        rows = parquet.read(use_threads=False)
+        if sum(request.row_count for request in requests) != rows.num_rows:
+            raise ValueError(f"its requests have other than its {rows.num_rows} rows")
+    except (pa.ArrowException, ValueError, TypeError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # the disk failed, which says nothing about the file
             raise
         raise LakeCorrupt(f"{file.path} is damaged ({error}): `tracelake doctor` says what to do") from error
+    return rows, requests
 
 
 def conform(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The columns of `schema` in its order; those that the rows do not have are null."""
+    """The columns of `schema` in its order; those that the rows do not have are null.
+
+    Raises:
+        LakeCorrupt: the rows have a column that `schema` does not have; to leave it out would lose its values.
+    """
     present = set(rows.column_names)
+    if unknown := present.difference(schema.names):
+        raise LakeCorrupt(f"no column is named {', '.join(sorted(unknown))}: the file is damaged, or of a newer Tracelake")
     columns = [rows.column(f.name) if f.name in present else pa.nulls(rows.num_rows, f.type) for f in schema]
     # Parquet readers name the inner fields of lists in their own way
     typed = [column if column.type == f.type else column.cast(f.type) for column, f in zip(columns, schema, strict=True)]

@@ -339,8 +339,9 @@ def test_every_step_of_a_rewrite_is_stopped_at(lake_folder, clock, hour):
     assert steps == ["rewrite a part of spans", "rewrite exceptions", "rewrite spans", "rewritten spans"]
 
 
-def test_a_rewrite_that_is_killed_before_any_operation_on_the_disk_heals(lake_folder, clock, hour, tmp_path):
-    for operations in range(10_000):
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.full)])
+def test_a_rewrite_that_is_killed_before_an_operation_on_the_disk_heals(lake_folder, clock, hour, tmp_path, every):
+    for operations in range(0, 10_000, every):
         copy = LakeFolder(tmp_path / f"copy-{operations}", lake_folder.promoted)
         shutil.copytree(lake_folder.path, copy.path)
         try:
