@@ -12,6 +12,8 @@ import sys
 from granian import Granian
 from granian.constants import Interfaces
 
+from lake.lean import leave_out
+
 from .settings import ServerSettings
 
 STOP_S = 4
@@ -20,6 +22,7 @@ STOP_S = 4
 
 def main() -> int:
     """Run until told to stop."""
+    leave_out("pandas")  # of the workers, which are forked
     settings = ServerSettings.from_env(os.environ)
     Granian(
         "api.app:create_asgi",

@@ -15,14 +15,17 @@ from pathlib import Path
 
 import structlog
 
-from lake.settings import LakeSettings
-
-from .jobs import build
-from .maintenance import Maintenance
+from lake.lean import leave_out
 
 
 def main() -> int:
     """Run until told to stop."""
+    leave_out("pandas")  # before anything imports pyarrow
+    from lake.settings import LakeSettings  # noqa: PLC0415 - as it says above
+
+    from .jobs import build  # noqa: PLC0415
+    from .maintenance import Maintenance  # noqa: PLC0415
+
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
