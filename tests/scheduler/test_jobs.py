@@ -1,0 +1,100 @@
+"""Maintenance runs on a timer, one job at a time."""
+
+import threading
+from pathlib import Path
+
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED
+
+from lake.settings import LakeSettings
+from scheduler import jobs
+from scheduler.maintenance import Maintenance
+
+
+class Recorded(Maintenance):
+    """Maintenance that notes which of its jobs run at the same time."""
+
+    def __init__(self, data: Path) -> None:
+        super().__init__(data, LakeSettings())
+        self.running: list[str] = []
+        self.together: list[list[str]] = []
+        self.done = {name: threading.Event() for name in ("compact", "rewrite", "retain")}
+
+    def _note(self, name: str) -> None:
+        self.running.append(name)
+        self.together.append(list(self.running))
+        self.running.remove(name)
+        self.done[name].set()
+
+    def compact(self) -> None:
+        self._note("compact")
+
+    def rewrite(self) -> None:
+        self._note("rewrite")
+
+    def retain(self) -> None:
+        self._note("retain")
+
+
+def test_every_job_has_its_interval(tmp_path):
+    scheduler = jobs.build(Maintenance(tmp_path, LakeSettings()))
+    intervals = {job.id: job.trigger.interval.total_seconds() for job in scheduler.get_jobs()}
+    assert intervals == {
+        "compact": jobs.COMPACT_EVERY_S,
+        "rewrite": jobs.REWRITE_EVERY_S,
+        "retain": jobs.RETAIN_EVERY_S,
+    }
+
+
+def test_jobs_run_again_and_again_and_never_two_at_once(tmp_path, monkeypatch):
+    for name in ("COMPACT_EVERY_S", "REWRITE_EVERY_S", "RETAIN_EVERY_S"):
+        monkeypatch.setattr(jobs, name, 0.02)
+    maintenance = Recorded(tmp_path)
+    scheduler = jobs.build(maintenance)
+    enough = threading.Event()
+    runs: list[str] = []
+
+    def count(event):
+        runs.append(event.job_id)
+        if min(map(runs.count, maintenance.done)) >= 3:
+            enough.set()
+
+    scheduler.add_listener(count, EVENT_JOB_EXECUTED)
+    scheduler.start()
+    try:
+        assert enough.wait(30)
+    finally:
+        scheduler.shutdown()
+    assert all(len(running) == 1 for running in maintenance.together)
+
+
+def test_a_job_that_fails_runs_again(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(jobs, "COMPACT_EVERY_S", 0.02)
+    maintenance = Recorded(tmp_path)
+    monkeypatch.setattr(Recorded, "compact", lambda self: 1 / 0)
+    scheduler = jobs.build(maintenance)
+    failed = threading.Semaphore(0)
+    scheduler.add_listener(lambda _: failed.release(), EVENT_JOB_ERROR)
+    scheduler.start()
+    try:
+        assert all(failed.acquire(timeout=30) for _ in range(3))
+    finally:
+        scheduler.shutdown()
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_shutting_down_waits_for_the_job_that_is_running(tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs, "COMPACT_EVERY_S", 0.02)
+    began, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(self):
+        began.set()
+        go_on.wait(30)
+        ended.set()
+
+    monkeypatch.setattr(Recorded, "compact", slow)
+    scheduler = jobs.build(Recorded(tmp_path))
+    scheduler.start()
+    assert began.wait(30)
+    threading.Timer(0.05, go_on.set).start()
+    scheduler.shutdown()
+    assert ended.is_set()
