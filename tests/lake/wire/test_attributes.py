@@ -77,7 +77,7 @@ entries = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.lists(entries, max_size=6), max_size=5), st.sampled_from([OF_SPANS, OF_RESOURCES, (), PROMOTED[8:12]]))
 def test_any_attributes_become_what_they_do_one_by_one(rows: list[list[Entry]], promoted: tuple[Promoted, ...]) -> None:
     columns = split(key_values(rows), promoted)

@@ -123,12 +123,12 @@ def comes_back(trees: list[Tree], spelling: Spelling, random: Random) -> None:
 
 
 def test_any_request_of_either_encoding_comes_back_exactly() -> None:
-    settings(max_examples=50, deadline=None)(comes_back)()
+    settings(max_examples=50)(comes_back)()
 
 
 @pytest.mark.full
 def test_2000_requests_of_either_encoding_come_back_exactly() -> None:
-    settings(max_examples=2000, deadline=None)(comes_back)()
+    settings(max_examples=2000)(comes_back)()
 
 
 TRACES = [bytes([n]) * 16 for n in (1, 2)]
@@ -143,7 +143,7 @@ def in_two_traces(trees: list[Tree]) -> None:
 
 
 def test_traces_come_back_exactly_from_landing_files_and_tables(tmp_path_factory) -> None:
-    @settings(max_examples=5, deadline=None, phases=[Phase.generate])  # to shrink takes minutes
+    @settings(max_examples=5, phases=[Phase.generate])  # to shrink takes minutes
     @given(st.lists(requests(sound_spans), min_size=2, max_size=4), spellings)
     def comes_back_from_disk(trees: list[Tree], spelling: Spelling) -> None:
         in_two_traces(trees)

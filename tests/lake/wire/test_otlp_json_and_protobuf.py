@@ -37,7 +37,7 @@ def _columns(part: Any, prefix: str) -> Iterator[tuple[str, list[Any]]]:
             yield path, value.tolist() if hasattr(value, "tolist") else value
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(requests(any_spans), min_size=1, max_size=2), spellings)
 def test_json_and_protobuf_decode_to_the_same_columns(trees: list[dict[str, Any]], spelling: Spelling) -> None:
     bodies = [json_of(tree, spelling) for tree in trees]

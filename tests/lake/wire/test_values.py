@@ -35,7 +35,7 @@ def varint(number: int, size: int) -> bytes:
     return bytes(group | 128 for group in groups[:-1]) + bytes(groups[-1:])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(values | st.none(), max_size=8))
 def test_values_read_together_are_those_sent(trees) -> None:
     sent = [None if tree is None else protobuf_of_value(tree) for tree in trees]
@@ -56,7 +56,7 @@ encodings = st.builds(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(encodings)
 @example(b"\x18" + b"\xff" * 9 + b"\x01")
 @example(b"\x18" + b"\xff" * 9 + b"\x7f")  # bits beyond the 64th are dropped
