@@ -20,10 +20,13 @@ from .wire.arrays import booleans
 
 def latest_spans(rows: pa.Table) -> pa.Table:
     """Spans sorted by trace and start, of equal ones only the one that came last."""
+    if not rows.num_rows:
+        return rows
     order = ["trace_id", "start_time", "start_ns_remainder", "span_id", "kind", *SPAN_RECENCY]
-    rows = rows.take(pc.sort_indices(rows.select(order), sort_keys=[(name, "ascending") for name in order]))
-    same = np.ones(max(0, rows.num_rows - 1), dtype=np.bool_)
+    indices = pc.sort_indices(rows.select(order), sort_keys=[(name, "ascending") for name in order])
+    same = np.ones(rows.num_rows - 1, dtype=np.bool_)
     for name in SPAN_IDENTITY:
-        column = rows.column(name).combine_chunks()
+        column = rows.column(name).take(indices).combine_chunks()
         same &= pc.equal(column[1:], column[:-1]).to_numpy(zero_copy_only=False)
-    return rows.filter(booleans(np.append(~same, True))) if rows.num_rows else rows
+    # whole rows are copied once, when it is known which
+    return rows.take(indices.filter(booleans(np.append(~same, True))) if same.any() else indices)

@@ -127,7 +127,9 @@ def rewrite(compactor: Compactor, hour: Hour) -> None:
         compactor.lease.hold(now_s=compactor.clock())
         if derived:
             derived.add(rows)
-        new += [log.write(hour.partition, chunk, rewritten=True) for chunk in chunks(rows, log.table)]
+        if rows.num_rows:
+            new += [log.write(hour.partition, chunk, rewritten=True) for chunk in chunks(rows, log.table)]
+        del rows  # before the next part is read
     compactor.lease.hold(now_s=compactor.clock())
     if derived:
         compactor.step(f"rewrite {EXCEPTIONS.name}")

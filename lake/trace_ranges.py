@@ -27,20 +27,20 @@ import pyarrow.parquet as pq
 from .errors import CommitConflict, LakeCorrupt
 from .landing import conform
 
-RANGE_ROWS = 200_000
+RANGE_ROWS = 50_000
 """Rows of a part; a trace that has more makes a larger one."""
 
 SCRATCH = "rewriting"
 """Folder of a lake with what is put aside; retention removes what a killed process left there."""
 
-_SAMPLE_EVERY = 1000
+_SAMPLE_EVERY = 500
 """Rows of which one is looked at to find the bounds of the parts."""
 
 _LZ4 = pa.ipc.IpcWriteOptions(compression="lz4")
 
 
 def parts(paths: Sequence[Path], schema: pa.Schema, row_count: int, scratch: Path) -> Iterator[pa.Table]:
-    """The rows of some files, part by part; not sorted inside a part.
+    """The rows of some files, part by part; not sorted inside a part, which may be empty.
 
     Args:
         schema: columns of the rows; a file may lack some that came later.
@@ -59,11 +59,7 @@ def parts(paths: Sequence[Path], schema: pa.Schema, row_count: int, scratch: Pat
         aside = [folder / f"{number}.arrow" for number in range(len(cuts) + 1)]
         _put_aside(_row_groups(paths, schema), schema, cuts, aside)
         for path in aside:
-            with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as stream:
-                part = stream.read_all()
-            path.unlink()
-            if part.num_rows:
-                yield part
+            yield _take_back(path)  # not held here while the next one is read
 
 
 def bounds(paths: Sequence[Path], row_count: int) -> pa.Array:
@@ -120,6 +116,13 @@ def _put_aside(tables: Iterator[pa.Table], schema: pa.Schema, cuts: pa.Array, as
             for writer, (begin, end) in zip(writers, pairwise(places), strict=True):
                 if end > begin:
                     writer.write_table(rows.slice(begin, end - begin))
+
+
+def _take_back(path: Path) -> pa.Table:
+    with pa.OSFile(str(path)) as file, pa.ipc.open_stream(file) as stream:
+        rows = stream.read_all()
+    path.unlink()
+    return rows
 
 
 @contextmanager
