@@ -7,13 +7,16 @@
 How data flows, which is also the order of imports:
 
     schema, errors, settings, disk, folder   what a lake is
-    wire                                     bytes of clients -> Arrow rows
+    wire, fingerprint                        bytes of clients -> Arrow rows
     landing                                  rows -> one durable file per commit
-    tables                                   Delta tables: data files, log, compare-and-swap
-    batches, exceptions, compaction          landing -> tables, each request once
-    rewrite, retention, doctor               tables kept in order
+    tables, data_files, commit_file          Delta tables: data files, log, compare-and-swap
+    batches, exceptions, identity, lease     which requests and spans are the same, what derives from spans, who compacts
+    compaction, partitioning                 landing -> tables, each request once
+    rewrite, retention, promotion, doctor    tables kept in order
     snapshot                                 one moment: a list of files
-    queries, result, store                   questions -> SQL -> frames
+    queries, relations, result               questions -> SQL -> frames
+    trace_list, trace_view, render           the answers about traces
+    store                                    `Lake`, what callers meet
 
 `control` (projects and keys) stands apart: nothing of it is needed to read a lake.
 """
