@@ -109,10 +109,7 @@ def errors(errors: str, exceptions: str) -> str:
         QUALIFY request_id IS NULL
             OR row_number() OVER (PARTITION BY request_id, timestamp, message ORDER BY ingested_at, id) = 1
     ),
-    raised AS (
-        SELECT * FROM ({exceptions})
-        QUALIFY row_number() OVER (PARTITION BY id ORDER BY ingested_at DESC, timestamp DESC, exception_class, message) = 1
-    ),
+    raised AS ({_raised(exceptions)}),
     {_pairs("by_trace", "trace_id")},
     {_pairs("by_request", "request_id", besides="by_trace")},
     pairs AS (SELECT * FROM by_trace UNION ALL SELECT * FROM by_request)
@@ -126,6 +123,23 @@ def errors(errors: str, exceptions: str) -> str:
     UNION ALL BY NAME
     SELECT * EXCLUDE (span_start_time), 'span' AS source FROM raised
     WHERE id NOT IN (SELECT raised_id FROM pairs)
+    """
+
+
+def raised_errors(exceptions: str) -> str:
+    """What `errors` is while nothing was reported.
+
+    Args:
+        exceptions: SELECT of the table `exceptions`.
+    """
+    return f"SELECT * EXCLUDE (span_start_time), 'span' AS source FROM ({_raised(exceptions)})"
+
+
+def _raised(exceptions: str) -> str:
+    """Exception events, each as its span came last."""
+    return f"""
+        SELECT * FROM ({exceptions})
+        QUALIFY row_number() OVER (PARTITION BY id ORDER BY ingested_at DESC, timestamp DESC, exception_class, message) = 1
     """
 
 

@@ -266,3 +266,13 @@ def test_an_occurrence_is_one_wherever_its_halves_lie(lake_folder, landing, comp
         assert [row["source"] for row in opened.errors().rows()] == ["reported"]
         assert opened.errors(since=START + dt.timedelta(seconds=1.5)).rows() == []
         assert opened.sql("SELECT count(*) AS n FROM errors").rows() == [{"n": 1}]
+
+
+def test_without_reports_the_view_has_the_same_columns(lake_folder, landing):
+    landing.put("spans", span(1, events=[exception_event("raised", 2)]))
+    with lake.open(lake_folder.path) as opened:
+        alone = opened.sql("SELECT * FROM errors").arrow()
+        landing.put("errors", error("reported", 1))
+        both = opened.sql("SELECT * FROM errors ORDER BY source DESC").arrow()
+    assert both.schema == alone.schema
+    assert both.slice(0, 1).to_pylist() == alone.to_pylist()
