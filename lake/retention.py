@@ -105,7 +105,7 @@ def _drop_expired(log: DeltaLog, settings: LakeSettings, now_s: float) -> int:
 
 
 def version_at(log: DeltaLog, then_s: float) -> int | None:
-    """The newest version that was committed by `then_s`, None if there is none or its log is gone."""
+    """The newest version that was committed by `then_s`, None if there is none."""
     low, high = -1, log.version
     while low < high:
         middle = (low + high + 1) // 2
@@ -114,16 +114,30 @@ def version_at(log: DeltaLog, then_s: float) -> int | None:
             high = middle - 1
         else:  # a commit whose log is cleaned up is older than any snapshot
             low = middle
-    return low if low >= 0 and log_file(log.folder, low).exists() else None
+    return low if low >= 0 else None
+
+
+def _log_at(log: DeltaLog, then_s: float) -> DeltaLog | None:
+    """A table as it was at `then_s`, None if it was not there yet.
+
+    The log is cleaned up after a day. If that is sooner than asked for, the oldest version that can still be opened: no
+    snapshot can name an older one.
+    """
+    first = version_at(log, then_s)
+    for version in range(log.version + 1 if first is None else first, log.version + 1):
+        if log_file(log.folder, version).exists():
+            with contextlib.suppress(FileNotFoundError):  # what it is made from is cleaned up
+                return DeltaLog(log.folder.parent, log.table, version=version)
+    return None
 
 
 def _delete_data(log: DeltaLog, then_s: float) -> int:
     """Delete data files that no version since `then_s` has, and that were not written after it."""
-    first = version_at(log, then_s)
+    first = _log_at(log, then_s)
     if first is None:
         return 0
-    needed = set(DeltaLog(log.folder.parent, log.table, version=first).actions().column("path").to_pylist())
-    for version in range(first + 1, log.version + 1):
+    needed = set(first.actions().column("path").to_pylist())
+    for version in range(first.version + 1, log.version + 1):
         needed |= _added(log_file(log.folder, version))
     deleted = 0
     for path in log.folder.rglob("*.parquet*"):
@@ -146,10 +160,10 @@ def _delete_landing(compactor: Compactor, stream: str, then_s: float) -> int:
     old: list[DeltaLog] = []
     for table in compactor.tables.values():
         if table.landing == stream:
-            version = version_at(compactor.log(table.name), then_s)
-            if version is None:
+            then = _log_at(compactor.log(table.name), then_s)
+            if then is None:
                 return 0
-            old.append(DeltaLog(compactor.lake.path, table, version=version))
+            old.append(then)
 
     def absorbed(writer: str) -> int:
         return min(log.watermark(writer) for log in old)

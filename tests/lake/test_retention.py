@@ -4,6 +4,7 @@ import datetime as dt
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -16,7 +17,7 @@ from lake.lease import LEASE_S, Lease
 from lake.retention import LOW_DISK_KEEP_S, QUERY_S, SCRATCH_KEEP_S, Deleted, keep, keep_seconds, version_at
 from lake.rewrite import Hour, rewrite
 from lake.settings import LakeSettings
-from lake.tables import Partition, log_file
+from lake.tables import CHECKPOINT_EVERY, Partition, log_file
 from tests.lake.checks import DISK, Clock
 from tests.lake.rows import Row, deploy, error, exception_event, request, span, table
 from tests.lake.sim_disk import UnflushedDisk
@@ -220,6 +221,27 @@ def test_the_log_is_never_taken_for_data(landing, compactor, lake_folder):
     set_times(lake_folder.path, NOW_S - 2 * DAY_S)
     keep(compactor, FOREVER, now_s=NOW_S)
     assert list((lake_folder.path / "requests" / "_delta_log").glob("*.checkpoint.parquet"))
+
+
+def test_snapshots_may_be_kept_longer_than_the_log_is(landing, compactor, lake_folder):
+    """A version whose log is cleaned up has no snapshot any more, however long they shall be kept."""
+    for number in range(2):
+        landing.put("spans", span(number))
+        compactor.absorb()
+    rewrite(compactor, Hour("spans", HOUR))
+    for name in ("batches", "spans", "exceptions"):
+        log = compactor.log(name)
+        while log.version < CHECKPOINT_EVERY + 2:
+            log.commit()
+        for version in range(CHECKPOINT_EVERY - 3):  # not quite up to the checkpoint
+            log_file(log.folder, version).unlink()
+    set_times(lake_folder.path, NOW_S - DAY_S)
+    settings = replace(FOREVER, snapshot_keep_s=3 * DAY_S)
+    done = keep(compactor, settings, now_s=NOW_S + 2 * DAY_S)
+    assert (done.data_files, done.landing_files) == (0, 2)  # they are a day younger than that
+    assert keep(compactor, settings, now_s=NOW_S + 3 * DAY_S).data_files == 2
+    assert data_files(lake_folder) == live_files(compactor)
+    assert count(lake_folder) == 2
 
 
 # Landing
