@@ -29,6 +29,14 @@ FAILING = "{ready}; exit(3)"
 READY = "open(sys.argv[1] + '/' + str(os.getpid()), 'w').close()"
 
 
+@pytest.fixture(autouse=True)
+def a_terminal_that_is_minded():
+    """As in a shell, also where the tests themselves run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def place(tmp_path):
     """Where each child leaves a file with its process id as name."""
