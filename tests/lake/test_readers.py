@@ -105,10 +105,12 @@ def deploy_body(number):
 
 
 def put_reports(landing, first, ingested_at):
-    known = {"ingested_at_us": nanoseconds(ingested_at) // 1000, "idempotency_key": None}
-    landing.put_table("errors", decode_errors(error_body(first), **known).table)
-    landing.put_table("requests", decode_requests(request_body(first), **known).table)
-    landing.put_table("deploys", decode_deploy(deploy_body(first), **known).table)
+    came_us = nanoseconds(ingested_at) // 1000
+    errors = decode_errors(error_body(first), ingested_at_us=came_us, idempotency_key=None)
+    requests = decode_requests(request_body(first), ingested_at_us=came_us, idempotency_key=None)
+    deploys = decode_deploy(deploy_body(first), ingested_at_us=came_us, idempotency_key=None)
+    for stream, reports in {"errors": errors, "requests": requests, "deploys": deploys}.items():
+        landing.put_table(stream, reports.table)
 
 
 @pytest.fixture
@@ -246,7 +248,8 @@ def test_the_log_names_other_files_than_the_folder_right_after_a_rewrite(filled,
     assert live_files(filled, "spans") == files_on_disk(filled, "spans")
     rewrite_all(compactor)
     assert live_files(filled, "spans") < files_on_disk(filled, "spans")
-    counted = duckdb.sql(f"SELECT count(*) FROM read_parquet('{filled}/spans/day=*/hour=*/*.parquet')").fetchall()
+    with duckdb.connect() as connection:
+        counted = connection.sql(f"SELECT count(*) FROM read_parquet('{filled}/spans/day=*/hour=*/*.parquet')").fetchall()
     assert counted == [(ROWS["spans"] + ROWS_ONCE["spans"],)]
 
 
