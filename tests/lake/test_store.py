@@ -121,14 +121,14 @@ def test_words_of_a_text_do_no_harm(filled):
         "SELECT 1; DROP VIEW spans",
     ],
 )
-def test_what_is_no_single_select_is_refused(filled, query):
+def test_what_is_no_single_select_is_refused(opened, query):
     with pytest.raises(QueryError, match="ask with one SELECT"):
-        filled.sql(query)
+        opened.sql(query)
 
 
-def test_a_copy_is_refused_before_it_has_written_anything(filled, tmp_path):
+def test_a_copy_is_refused_before_it_has_written_anything(opened, tmp_path):
     with pytest.raises(QueryError):
-        filled.sql(f"COPY (SELECT 1) TO '{tmp_path / 'out.csv'}'")
+        opened.sql(f"COPY (SELECT 1) TO '{tmp_path / 'out.csv'}'")
     assert not (tmp_path / "out.csv").exists()
 
 
@@ -154,11 +154,11 @@ def test_a_value_that_fails_while_the_query_runs_is_a_query_error(filled, take):
         getattr(result, take)()
 
 
-def test_python_objects_are_no_tables(filled):
+def test_python_objects_are_no_tables(opened):
     nothing = pa.table({"a": [1]})
     assert nothing.num_rows
     with pytest.raises(QueryError):
-        filled.sql("SELECT * FROM nothing")
+        opened.sql("SELECT * FROM nothing")
 
 
 def test_a_query_that_needs_more_memory_than_there_is_may_come_back(lake_folder, landing):
