@@ -67,6 +67,8 @@ encodings = st.builds(
 @example(b"\x0a\x01a\x18\x05")  # two fields of the oneof: the last one counts
 @example(b"\x3a\x02\x00\xff")
 @example(b"\x0a\x01\xff")
+@example(b"\x0a\xc8\x01" + b"x" * 199)  # a byte less than it says
+@example(b"\x0a\xc8\x01" + b"x" * 201)
 @example(b"\x40\x05")  # an index into a table of strings that traces do not have
 def test_any_bytes_are_what_googles_parser_says_they_are(raw: bytes) -> None:
     try:
