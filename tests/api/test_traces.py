@@ -31,7 +31,8 @@ def shop(project):
         span("GET /4", trace_id=ids(0x14)[0], span_id="4" * 16, start=NOON + 4 * MINUTE, ms=500, status=1),
         span("tick", trace_id=ids(0x15)[0], start=NOON + 5 * MINUTE, ms=600, kind=1),
     ]  # fmt: skip
-    child = span("SELECT", trace_id=ids(0x14)[0], parent="4" * 16, start=NOON + 4 * MINUTE, ms=600.5, kind=3, status=2)
+    later = NOON + 4 * MINUTE + dt.timedelta(milliseconds=1)
+    child = span("SELECT", trace_id=ids(0x14)[0], parent="4" * 16, start=later, ms=599.5, kind=3, status=2)
     project.ingest.store(
         *gateway[:5],
         service="gateway",
