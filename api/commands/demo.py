@@ -42,8 +42,9 @@ def demo(
 
     The history is sent once; a second run keeps the data and the keys. `make clean` removes them.
     """
-    settings, lab = prepared(host, port, workers, data, control_url, with_lab=not no_lab)
+    # first: JupyterLab makes a lake to open, and in a folder with one there is somebody else's data
     begun(data, seed=SEED, end_ns=time.time_ns() // _MINUTE_NS * _MINUTE_NS, span_count=spans)
+    settings, lab = prepared(host, port, workers, data, control_url, with_lab=not no_lab)
     keys = demo_keys(data, settings.control_url)
     supervisor = Supervisor(children(settings, lab))
 
