@@ -143,9 +143,10 @@ def test_ctrl_c_ends_it_while_the_history_is_being_sent(tmp_path):
     assert counted(data) > 0
 
 
-def test_the_check_passes_and_stops_all(tmp_path):
-    with Demo(tmp_path / "data", "--no-lab", "--check") as demo:
+def test_the_check_passes_with_jupyterlab_and_stops_all(tmp_path):
+    with Demo(tmp_path / "data", "--check") as demo:
         assert demo.wait(FULL_S) == 0, demo.said()
+        assert re.search(r"notebooks   http://127.0.0.1:\d+/lab/tree/\S+\?token=\S+", demo.said())
         if PROC.exists():
             assert not demo.left()
     with lake.open(tmp_path / "data" / "default" / "live") as opened:
@@ -162,8 +163,7 @@ def test_a_folder_with_somebody_elses_lake_is_refused_in_one_line(tmp_path):
 
 
 @pytest.mark.full
-def test_the_check_passes_with_jupyterlab_and_the_whole_history(tmp_path):
+def test_the_check_passes_with_the_whole_history(tmp_path):
     with Demo(tmp_path / "data", "--check", spans=1_000_000) as demo:
         assert demo.wait(FULL_S) == 0, demo.said()
-        assert re.search(r"notebooks   http://127.0.0.1:\d+/lab/tree/\S+\?token=\S+", demo.said())
     assert counted(tmp_path / "data") >= 950_000
