@@ -117,8 +117,11 @@ class Maintenance:
 
     def _forget(self, folder: Path) -> None:
         lake = self._lakes.pop(folder)
-        if folder.exists():
-            lake.compactor.lease.release()
+        try:
+            if folder.exists():
+                lake.compactor.lease.release()
+        except OSError as error:  # it runs out by itself; the leases of the other lakes are still to be released
+            log.error("maintenance failed", lake=str(folder), exc_info=error)
 
     def _step(self, name: str) -> None:
         if self._stopping.is_set():

@@ -305,6 +305,19 @@ def test_closing_gives_every_lease_up(tmp_path, maintenance, clock, put):
         Lease(tmp_path / name).hold(now_s=maintenance.now_s())
 
 
+def test_a_lease_that_cannot_be_given_up_keeps_no_other(tmp_path, maintenance, clock, put):
+    for name in ("a/live", "b/live"):
+        put(name)
+    compact_now(maintenance, clock)
+    lease = tmp_path / "a/live" / "compactor.lease"
+    lease.unlink()
+    lease.mkdir()
+    with capture_logs() as logs:
+        maintenance.close()
+    assert errors(logs) == [str(tmp_path / "a/live")]
+    Lease(tmp_path / "b/live").hold(now_s=maintenance.now_s())
+
+
 def test_closing_leaves_the_lease_of_another_process(tmp_path, maintenance, clock, put):
     put()
     compact_now(maintenance, clock)
