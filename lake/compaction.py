@@ -236,7 +236,6 @@ class _Source:
         tables, numbers, first = [], [], 0
         for file in files:
             table, requests = self._read[file.path]
-            table = landing.conform(table, schema)
             number = np.repeat(np.arange(first, first + len(requests)), [request.row_count for request in requests])
             if file in repeats:
                 kept = ~np.isin(number, np.array(repeats[file]) + first)
@@ -244,7 +243,8 @@ class _Source:
             tables.append(table)
             numbers.append(number)
             first += len(requests)
-        return pa.concat_tables(tables), np.concatenate(numbers)
+        # files have the columns they fill; those that none of them has are added once
+        return landing.conform(pa.concat_tables(tables, promote_options="default"), schema), np.concatenate(numbers)
 
 
 def contiguous(files: Iterable[LandingFile], watermark: Callable[[str], int]) -> list[LandingFile]:

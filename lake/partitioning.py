@@ -58,13 +58,18 @@ def partitioned(
         max_rows: rows in one file. Where rows are sorted by trace id they are cut between traces, so that the files' ranges
             are disjoint; a trace too long for a file gets one of its own.
     """
-    keys = pa.table({"hours": hours, **{name: rows.column(name) for name in table.sort}})
-    order = pc.sort_indices(keys, sort_keys=[("hours", "ascending"), *((name, "ascending") for name in table.sort)])
+    keys = {name: rows.column(name) for name in table.sort}
+    if len(hours) and hours.min() < hours.max():  # a key that is the same everywhere costs as much as any other
+        keys = {"hours": hours, **keys}
+    order = pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in keys])
     hours = np.sort(hours)
     starts = np.flatnonzero(np.append(len(hours) > 0, hours[1:] != hours[:-1]))
     for a, b in pairwise([*starts, len(hours)]):
         part = order.slice(a, b - a)
-        for start, end in pairwise(_cuts(rows.select([table.sort[0]]).take(part), table, max_rows)):
+        small = len(part) <= max_rows
+        for start, end in pairwise(
+            [0, len(part)] if small else _cuts(rows.select(table.sort[:1]).take(part), table, max_rows)
+        ):
             yield _partition(int(hours[a])), rows.take(part.slice(start, end - start))
 
 
