@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -25,6 +26,7 @@ from .disk import Disk
 from .errors import LakeCorrupt, LakeError
 from .folder import LakeFolder, open_folder
 from .landing import LandingFile
+from .retention import unneeded_data
 from .schema import LANDINGS, Table, tables_of
 from .tables import DeltaLog, LiveFile
 
@@ -151,9 +153,13 @@ def _open_logs(lake: LakeFolder, tables: Iterable[Table]) -> tuple[dict[str, Del
             _check_commits(folder)
             logs[table.name] = DeltaLog(lake.path, table)
         except (FileNotFoundError, LakeCorrupt) as error:
-            remedy = "restore _delta_log from a backup; rows that still wait in the landing are safe"
-            findings.append(Finding("error", str(folder), f"the Delta log cannot be read: {error}", remedy))
+            findings.append(_damaged_log(folder, error))
     return logs, findings
+
+
+def _damaged_log(table: Path, error: Exception) -> Finding:
+    remedy = "restore _delta_log from a backup; rows that still wait in the landing are safe"
+    return Finding("error", str(table), f"the Delta log cannot be read: {error}", remedy)
 
 
 def _check_commits(table: Path) -> None:
@@ -184,9 +190,9 @@ def _problem(path: Path, file: LiveFile, *, check_contents: bool) -> str | None:
         return "the log names it, the disk does not have it"
     if path.stat().st_size != file.size_bytes:
         return f"it has {path.stat().st_size} bytes, the log says {file.size_bytes}"
-    if check_contents and (checksum := _checksum(path)) != file.checksum:
-        return f"its bytes have the checksum {checksum:08x}, its name says {file.checksum:08x}"
     try:
+        if check_contents and (checksum := _checksum(path)) != file.checksum:
+            return f"its bytes have the checksum {checksum:08x}, its name says {file.checksum:08x}"
         rows: int = pq.read_metadata(path).num_rows
     except (pa.ArrowException, OSError) as error:
         return f"it cannot be read: {error}"
@@ -254,9 +260,11 @@ def _or_give_up(path: Path) -> str:
 
 
 def _strays(log: DeltaLog) -> Iterator[Finding]:
-    live = {file.path for file in log.files()}
-    old = [path for path in log.folder.glob("day=*/hour=*/*") if time.time() - path.stat().st_mtime > _STRAY_S]
-    strays = [path for path in old if path.relative_to(log.folder).as_posix() not in live]
+    try:
+        strays = unneeded_data(log, time.time() - _STRAY_S)
+    except (FileNotFoundError, LakeCorrupt, orjson.JSONDecodeError) as error:  # before a checkpoint: readers do not see it
+        yield _damaged_log(log.folder, error)
+        return
     if strays:
         problem = f"{len(strays)} files are in no version for more than {_STRAY_S // 3600} h, so retention does not run"
         yield Finding("warning", str(log.folder), problem, _START)

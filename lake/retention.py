@@ -131,21 +131,27 @@ def _log_at(log: DeltaLog, then_s: float) -> DeltaLog | None:
     return None
 
 
-def _delete_data(log: DeltaLog, then_s: float) -> int:
-    """Delete data files that no version since `then_s` has, and that were not written after it."""
+def unneeded_data(log: DeltaLog, then_s: float) -> list[Path]:
+    """The data files that no version since `then_s` has, and that were not written after it."""
     first = _log_at(log, then_s)
     if first is None:
-        return 0
+        return []
     needed = set(first.actions().column("path").to_pylist())
     for version in range(first.version + 1, log.version + 1):
         needed |= _added(log_file(log.folder, version))
-    deleted = 0
+    found: list[Path] = []
     for path in log.folder.rglob("*.parquet*"):
         name = path.relative_to(log.folder).as_posix()
         if not name.startswith("_delta_log") and name not in needed and path.stat().st_mtime < then_s:
-            path.unlink(missing_ok=True)
-            deleted += 1
-    return deleted
+            found.append(path)
+    return found
+
+
+def _delete_data(log: DeltaLog, then_s: float) -> int:
+    paths = unneeded_data(log, then_s)
+    for path in paths:
+        path.unlink(missing_ok=True)
+    return len(paths)
 
 
 def _added(commit: Path) -> set[str]:

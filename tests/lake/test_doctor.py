@@ -1,5 +1,6 @@
 """Whatever is wrong with a lake is found, and what helps is said."""
 
+import errno
 import os
 import shlex
 import shutil
@@ -14,7 +15,6 @@ from api.commands.doctor import doctor
 from lake.compaction import Compactor
 from lake.doctor import examine, give_up
 from lake.errors import LakeCorrupt, LakeError, NotALake
-from lake.landing import BLOCK
 from lake.retention import keep
 from lake.rewrite import Hour, rewrite
 from lake.settings import LakeSettings
@@ -171,6 +171,8 @@ def test_a_data_file_that_is_none(filled):
 def test_strays_are_a_matter_of_retention_when_they_are_old(filled, compactor, lake_folder, age_s):
     log = compactor.log("spans")
     stray = log.folder / log.write(HOUR, table(lake_folder, "spans", [span()])).path
+    for version in range(log.version + 1):
+        age(log_file(log.folder, version), 200_000)
     age(stray, age_s)
     if not age_s:
         assert examine(filled).findings == ()
@@ -179,6 +181,28 @@ def test_strays_are_a_matter_of_retention_when_they_are_old(filled, compactor, l
     assert (finding.severity, finding.place) == ("warning", str(filled / "spans"))
     assert "1 files are in no version" in finding.problem
     assert "tracelake compact" in finding.remedy
+    keep(compactor, LakeSettings(), now_s=time.time())  # as that command does
+    assert not stray.exists()
+    assert examine(filled).findings == ()
+
+
+def test_an_old_file_that_was_dropped_lately_is_no_stray(filled, compactor):
+    for path in filled.rglob("*"):
+        age(path, 100_000)
+    log = compactor.log("spans")
+    log.commit(remove=log.files())  # the file stays, for older snapshots
+    assert data_file(filled).exists()
+    assert examine(filled).findings == ()
+
+
+def test_a_data_file_that_the_disk_does_not_give(filled, monkeypatch):
+    def fails(path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr("lake.doctor._checksum", fails)
+    findings = examine(filled).findings
+    assert len(findings) == len(TABLES)
+    assert all("cannot be read: [Errno 5]" in finding.problem for finding in findings)
 
 
 # Logs
@@ -202,6 +226,22 @@ def test_a_damaged_log(filled, landing, compactor, spoil):
     spoil(log_file(filled / "deploys", 1))
     finding = one(filled)
     assert finding.place == str(filled / "deploys")
+
+
+def test_a_damaged_commit_before_a_checkpoint(filled, landing, compactor, monkeypatch):
+    """The table can be opened, but retention stops at it."""
+    monkeypatch.setattr("lake.tables.CHECKPOINT_EVERY", 4)
+    log = compactor.log("deploys")
+    while log.version < 4:
+        landing.put("deploys", deploy())
+        compactor.absorb()
+    for version in (0, 1):
+        age(log_file(log.folder, version), 100_000)
+    assert examine(filled).findings == ()
+    log_file(log.folder, 2).write_bytes(b"{")
+    finding = one(filled)
+    assert (finding.severity, finding.place) == ("error", str(log.folder))
+    assert "restore _delta_log" in finding.remedy
 
 
 def test_a_table_that_a_crash_left_without_a_log_is_no_damage(lake_folder):
@@ -234,7 +274,6 @@ def test_a_gap_at_the_end_of_a_block(lake_folder, landing, compactor, monkeypatc
     finding = one(lake_folder.path)
     assert finding.place == str(paths[4])
     assert "2 later ones" in finding.problem
-    assert BLOCK > 2
 
 
 def test_a_changed_bit_in_the_values_of_a_landing_file(lake_folder, three_wait):
@@ -271,12 +310,14 @@ def test_a_damaged_landing_file(lake_folder, three_wait, change):
     assert "it cannot be read" in finding.problem
 
 
-def test_a_stale_tail(lake_folder, three_wait):
+def test_a_stale_tail(lake_folder, three_wait, compactor):
     age(three_wait[0], 100)
     finding = one(lake_folder.path)
     assert (finding.severity, finding.place) == ("warning", str(lake_folder.path / "landing" / "spans"))
     assert "1 files wait for more than 60 s" in finding.problem
     assert "tracelake compact" in finding.remedy
+    compactor.absorb()  # as that command does
+    assert examine(lake_folder.path).findings == ()
 
 
 def test_absorbed_landing_files_do_not_wait(filled):
@@ -318,9 +359,7 @@ def test_a_lost_landing_file_can_be_given_up(lake_folder, three_wait, compactor,
             assert len(opened.traces(since=START, until=START.replace(hour=23)).rows()) == 2
         compactor.absorb()
     assert compactor.waiting() == []
-    assert (
-        three_wait[1].with_suffix(".damaged").exists() == (not three_wait[1].with_suffix(".damaged").parent.exists()) or True
-    )
+    assert three_wait[1].with_suffix(".damaged").exists() == was_there
 
 
 def test_a_sound_file_cannot_be_given_up(filled, landing, three_wait, tmp_path):
