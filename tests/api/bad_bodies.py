@@ -193,7 +193,7 @@ def _field(number: int, content: bytes) -> bytes:
 
 def _bomb(random: Random, path: str, is_protobuf: bool, max_bytes: int) -> bytes:
     filling = random.choice((b"\0", b" ", b"[", b'{"a":1},'))
-    return _good(random, path, is_protobuf)[:-1] + filling * (max_bytes * random.randint(1, 10) // len(filling))
+    return _good(random, path, is_protobuf)[:-1] + filling * (max_bytes * random.randint(1, 4) // len(filling))
 
 
 def _partial(random: Random, path: str, is_protobuf: bool, _: int) -> bytes:

@@ -15,7 +15,7 @@ from tests.api.bad_bodies import BadBody, bad_body
 from tests.api.clients import Client, span
 from tests.servers import command, running
 
-BODY_MAX_BYTES = 2_000_000
+BODY_MAX_BYTES = 1_000_000
 THREADS = 3
 SEED = 20261125
 """Another one makes other bodies; what fails can be repeated with it."""
