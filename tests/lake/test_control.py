@@ -342,6 +342,16 @@ def test_a_good_key_costs_one_look_at_the_database_in_a_second(control, clock, m
     assert len(looks) == 2
 
 
+def test_what_is_remembered_needs_no_database(control, clock):
+    secret = control.create_key("shop", "live").secret
+    assert control.remembered(secret) is None
+    principal = control.authenticate(secret)
+    assert control.remembered(secret) == principal
+    clock.passed_s += TRUST_S
+    assert control.remembered(secret) is None
+    assert control.remembered("no key at all") is None
+
+
 def test_a_key_made_by_another_process_works_at_once(control, tmp_path):
     assert control.authenticate(CONTRACT_KEY) is None
     elsewhere(tmp_path, f"control.create_key('shop', 'ingest', key={CONTRACT_KEY!r})")
