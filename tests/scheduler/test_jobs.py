@@ -1,9 +1,10 @@
 """Maintenance runs on a timer, one job at a time."""
 
+import datetime as dt
 import threading
 from pathlib import Path
 
-from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_SUBMITTED
 
 from lake.settings import LakeSettings
 from scheduler import jobs
@@ -65,6 +66,58 @@ def test_jobs_run_again_and_again_and_never_two_at_once(tmp_path, monkeypatch):
     finally:
         scheduler.shutdown()
     assert all(len(running) == 1 for running in maintenance.together)
+
+
+def test_a_job_that_is_due_waits_for_the_one_that_is_running(tmp_path, monkeypatch):
+    for name in ("COMPACT_EVERY_S", "REWRITE_EVERY_S", "RETAIN_EVERY_S"):
+        monkeypatch.setattr(jobs, name, 0.02)
+    maintenance = Recorded(tmp_path)
+    all_due = threading.Event()
+    due: set[str] = set()
+
+    def count(event):
+        due.add(event.job_id)
+        if due == set(maintenance.done):
+            all_due.set()
+
+    waited = threading.Event()
+    began_meanwhile: list[bool] = []
+
+    def slow(self):
+        if not waited.is_set():
+            assert all_due.wait(30)
+            others = (self.done["rewrite"], self.done["retain"])
+            for other in others:
+                other.clear()
+            began_meanwhile.extend(other.wait(0.2) for other in others)
+            waited.set()
+
+    monkeypatch.setattr(Recorded, "compact", slow)
+    scheduler = jobs.build(maintenance)
+    scheduler.add_listener(count, EVENT_JOB_SUBMITTED)
+    scheduler.start()
+    try:
+        assert waited.wait(60)
+        assert began_meanwhile == [False, False]
+        assert all(maintenance.done[name].wait(30) for name in ("rewrite", "retain"))
+    finally:
+        scheduler.shutdown()
+
+
+def test_a_job_that_is_hours_late_runs_once(tmp_path):
+    maintenance = Recorded(tmp_path)
+    scheduler = jobs.build(maintenance)
+    now = dt.datetime.now(dt.UTC)
+    scheduler.get_job("retain").modify(next_run_time=now - dt.timedelta(hours=3, seconds=jobs.RETAIN_EVERY_S / 2))
+    runs: list[str] = []
+    scheduler.add_listener(lambda event: runs.append(event.job_id), EVENT_JOB_EXECUTED)
+    scheduler.start()
+    try:
+        assert maintenance.done["retain"].wait(30)
+        assert now < scheduler.get_job("retain").next_run_time <= now + dt.timedelta(seconds=jobs.RETAIN_EVERY_S + 60)
+    finally:
+        scheduler.shutdown()
+    assert runs.count("retain") == 1
 
 
 def test_a_job_that_fails_runs_again(tmp_path, monkeypatch, caplog):
