@@ -172,7 +172,7 @@ def _files_after(writer: Path, absorbed: int) -> list[LandingFile]:
         if block.isdigit() and (int(block) + 1) * BLOCK - 1 > absorbed:
             for name in _names(writer / block):
                 stem, _, suffix = name.partition(".")
-                if suffix == "parquet" and int(stem) > absorbed:
+                if suffix == "parquet" and stem.isdigit() and int(stem) > absorbed:
                     found.append(LandingFile(writer.name, int(stem), writer / block / name))
     return sorted(found)
 

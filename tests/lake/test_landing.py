@@ -370,3 +370,9 @@ def test_the_real_disk_takes_a_commit(lake_folder, rows):
     file = writer.commit(rows, requests_of(rows))
     assert read(file)[0].num_rows == 4
     writer.close()
+
+
+def test_a_file_that_is_no_commit_is_nobodys(lake_folder, writer, make_spans):
+    file = writer.commit(make_spans(n=1), [Request("00" * 32, 1)])
+    (file.path.parent / "copy.parquet").write_bytes(file.path.read_bytes())
+    assert landing.waiting(lake_folder.path, "spans", lambda _: 0) == [file]
