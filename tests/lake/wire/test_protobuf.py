@@ -69,8 +69,8 @@ def test_what_googles_parser_takes_of_500_mutations_is_taken_and_says_the_same()
 
 
 @pytest.mark.full
-def test_what_googles_parser_takes_of_20000_mutations_is_taken_and_says_the_same() -> None:
-    assert mutations_agree(20_000, seed=4) > 1000
+def test_what_googles_parser_takes_of_8000_mutations_is_taken_and_says_the_same() -> None:
+    assert mutations_agree(8000, seed=4) > 300
 
 
 def varint(number: int) -> bytes:
