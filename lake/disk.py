@@ -75,15 +75,7 @@ def write_durably(disk: Disk, path: Path, data: bytes | memoryview) -> None:
     Raises:
         OSError: a step failed. If it was the last one the file may be there all the same, whole but perhaps not durable.
     """
-    temporary = path.with_name(path.name + TEMPORARY)
-    try:
-        disk.write(temporary, data)
-        disk.flush(temporary)
-        disk.rename(temporary, path)
-    except OSError:
-        _give_up(disk, temporary)
-        raise
-    disk.flush_folder(path.parent)
+    _name(disk, path.with_name(path.name + TEMPORARY), path, data)
 
 
 def replace_durably(disk: Disk, path: Path, data: bytes | memoryview) -> None:
@@ -92,15 +84,7 @@ def replace_durably(disk: Disk, path: Path, data: bytes | memoryview) -> None:
     Raises:
         OSError: a step failed. If it was the last one the new file may be there, whole but perhaps not durable.
     """
-    temporary = _unique(path)
-    try:
-        disk.write(temporary, data)
-        disk.flush(temporary)
-        disk.rename(temporary, path)
-    except OSError:
-        _give_up(disk, temporary)
-        raise
-    disk.flush_folder(path.parent)
+    _name(disk, _unique(path), path, data)
 
 
 def create_durably(disk: Disk, path: Path, data: bytes | memoryview) -> None:
@@ -117,6 +101,18 @@ def create_durably(disk: Disk, path: Path, data: bytes | memoryview) -> None:
         disk.link(temporary, path)
     finally:
         _give_up(disk, temporary)
+    disk.flush_folder(path.parent)
+
+
+def _name(disk: Disk, temporary: Path, path: Path, data: bytes | memoryview) -> None:
+    """Write `temporary` and give it the name `path`."""
+    try:
+        disk.write(temporary, data)
+        disk.flush(temporary)
+        disk.rename(temporary, path)
+    except OSError:
+        _give_up(disk, temporary)
+        raise
     disk.flush_folder(path.parent)
 
 
