@@ -79,10 +79,13 @@ class GroupCommit(Generic[Item, Outcome]):
         try:
             outcomes = await asyncio.get_running_loop().run_in_executor(self._executor, self._store, items)
             pairs = list(zip(batch, outcomes, strict=True))
-        except Exception as error:
+        except BaseException as error:  # a panic in a Rust extension is no Exception, and the clients wait all the same
+            failure = error if isinstance(error, Exception) else RuntimeError(f"the commit ended early: {error!r}")
             for _, future in batch:
                 if not future.done():
-                    future.set_exception(error)
+                    future.set_exception(failure)
+            if isinstance(error, asyncio.CancelledError | KeyboardInterrupt | SystemExit):
+                raise
             return
         for (_, future), outcome in pairs:
             if not future.done():  # a client may have gone away

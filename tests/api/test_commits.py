@@ -136,6 +136,23 @@ def test_an_error_reaches_every_item_and_the_next_commit_goes_on():
     assert all(isinstance(outcome, Overloaded) for outcome in outcomes)
 
 
+def test_a_panic_in_an_extension_leaves_nobody_waiting_and_the_next_commit_goes_on():
+    class PanicException(BaseException):
+        """As Rust extensions raise it."""
+
+    def store(items):
+        if items == [1]:
+            raise PanicException("attempt to add with overflow")
+        return items
+
+    async def one_then_another(commits):
+        with pytest.raises(RuntimeError, match="attempt to add with overflow"):
+            await commits.submit(1)
+        return await commits.submit(2)
+
+    assert run(one_then_another, store) == 2
+
+
 def test_a_store_that_miscounts_leaves_nobody_waiting():
     async def two(commits):
         return await asyncio.gather(commits.submit(1), commits.submit(2), return_exceptions=True)
