@@ -80,6 +80,11 @@ class SeenRequests:
         self._add(int(now_s) // _HOUR_S, _prefixes(hashes))
         self._version = version
 
+    def moved(self, before: int, after: int) -> None:
+        """Know that between two versions of the table its rows only went to other files."""
+        if self._version == before:
+            self._version = after
+
     def _add(self, hour: int, prefixes: npt.NDArray[np.uint64]) -> None:
         known = self._hours.get(hour)
         self._hours[hour] = np.unique(prefixes if known is None else np.concatenate((known, prefixes)))

@@ -31,7 +31,7 @@ from .landing import LandingFile
 from .lease import Lease
 from .partitioning import exceptions_by_hour, hours_of, partitioned
 from .schema import BATCHES, EXCEPTIONS, LANDINGS, tables_of
-from .tables import DeltaLog
+from .tables import DataFile, DeltaLog, LiveFile
 
 ROUND_MAX_ROWS = 50_000
 """Rows taken in one round, unless one landing file has more, and rows in one file: what bounds the memory of compaction."""
@@ -81,6 +81,11 @@ class Compactor:
         self.tables = tables_of(lake.promoted)
         self._logs: dict[str, DeltaLog] = {}
 
+    def _follow_promotions(self) -> None:
+        lake = open_folder(self.lake.path)
+        if lake != self.lake:
+            self._follow(lake)
+
     def log(self, name: str) -> DeltaLog:
         """The Delta log of a table, at its newest version."""
         if name not in self._logs:
@@ -90,10 +95,12 @@ class Compactor:
 
     def waiting(self) -> list[LandingFile]:
         """The landing files that some table has not absorbed, of all streams."""
-        return [file for stream in LANDINGS if self._has_landing(stream) for file in self._plan(self._stream_logs(stream))]
+        return [file for stream in LANDINGS if self.has_landing(stream) for file in self._plan(self._stream_logs(stream))]
 
     def absorb(self) -> Absorbed:
-        """Absorb all that waits, round by round.
+        """Absorb all that waits now, round by round.
+
+        What comes meanwhile is for the next time, when there is more of it: small rounds make small files.
 
         Raises:
             LeaseLost: another process compacts this lake.
@@ -102,19 +109,33 @@ class Compactor:
         """
         total = Absorbed()
         self._damage = None
+        self._follow_promotions()
         for stream in LANDINGS:
-            while self._has_landing(stream):
-                self.lease.hold(now_s=self.clock())
-                done = self._round(stream)
-                if not done.files:
-                    break
+            if not self.has_landing(stream):
+                continue
+            self.lease.hold(now_s=self.clock())
+            left = len(self._plan(self._stream_logs(stream)))
+            while left > 0 and (done := self._round(stream)).files:
                 total += done
+                left -= done.files
         if self._damage:
             raise self._damage
         return total
 
-    def _has_landing(self, stream: str) -> bool:
+    def has_landing(self, stream: str) -> bool:
+        """Whether anything was ever ingested into a stream."""
         return (self.lake.path / "landing" / stream).exists()
+
+    def replace(self, log: DeltaLog, old: Iterable[LiveFile], new: Sequence[DataFile]) -> None:
+        """Put files with the same requests in the place of others.
+
+        Raises:
+            CommitConflict: another process committed in between.
+        """
+        before = log.version
+        log.commit(add=new, remove=old)
+        if log.table.name == BATCHES.name:
+            self._seen.moved(before, log.version)
 
     def _stream_logs(self, stream: str) -> list[DeltaLog]:
         return [self.log(table.name) for table in self.tables.values() if table.landing == stream]
@@ -131,9 +152,7 @@ class Compactor:
         files = bounded(source.readable(planned), source.row_count, ROUND_MAX_ROWS)
         self._damage = source.damage or self._damage
         self._make_durable(files)
-        lake = open_folder(self.lake.path)
-        if lake != self.lake:  # looked at after the files were listed, so none of them has a column that is not known here
-            self._follow(lake)
+        self._follow_promotions()  # after the files were listed, so none of them has a column that is not known here
         repeats: Repeats = {}
         done = Absorbed(files=len(files))
         for log in self._stream_logs(stream):

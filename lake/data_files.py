@@ -19,8 +19,8 @@ from .schema import Table
 
 ROW_GROUP_ROWS = 122_880
 FILE_MAX_ROWS = 1_000_000
-ABSORBED, REWRITTEN = "part-", "hour-"
-"""How the name of a file begins that compaction, or the rewrite of a closed hour, made."""
+ABSORBED, MERGED, REWRITTEN = "part-", "merged-", "hour-"
+"""How the name of a file begins that compaction, the merge of small files, or the rewrite of a closed hour made."""
 
 PAGE_BYTES = 64 * 1024
 """A reader of one trace leaves out the pages that do not have it; with the usual 1 MiB most columns are one page."""
@@ -80,9 +80,18 @@ class LiveFile:
     """Seconds since the Unix epoch."""
 
     @property
+    def is_merged(self) -> bool:
+        """Whether the merge of small files made the file."""
+        return self._name.startswith(MERGED)
+
+    @property
     def is_rewritten(self) -> bool:
         """Whether the rewrite of a closed hour made the file."""
-        return self.path.rpartition("/")[2].startswith(REWRITTEN)
+        return self._name.startswith(REWRITTEN)
+
+    @property
+    def _name(self) -> str:
+        return self.path.rpartition("/")[2]
 
     @property
     def checksum(self) -> int:

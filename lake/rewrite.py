@@ -15,21 +15,20 @@ crash in between leaves exceptions that are right already and spans that are sti
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pyarrow as pa
 
-from . import landing, trace_ranges
+from . import landing
 from .compaction import Compactor
 from .errors import CommitConflict, LakeCorrupt
 from .exceptions import exceptions_of
 from .identity import latest_spans
-from .landing import conform
+from .merge import in_order, rows_of
 from .partitioning import chunks
 from .schema import EXCEPTIONS, OVERFLOW_HOUR, SPANS, Table
-from .tables import DataFile, DeltaLog, LiveFile, Partition
+from .tables import REWRITTEN, DataFile, DeltaLog, LiveFile, Partition
 
 CLOSED_AFTER_S = 600
 """Seconds after its end from which on an hour is taken for complete."""
@@ -122,42 +121,28 @@ def rewrite(compactor: Compactor, hour: Hour) -> None:
     old = [file for file in log.files() if file.partition == hour.partition]
     derived = _Exceptions(compactor, log, hour.partition) if hour.table == SPANS.name else None
     new: list[DataFile] = []
-    for rows in _sorted_parts(compactor, log, old):
+    for part in rows_of(compactor, log, old):
         compactor.step(f"rewrite a part of {hour.table}")
         compactor.lease.hold(now_s=compactor.clock())
+        rows = _last_of_each(part, log.table)
+        del part  # before the next one is read
         if derived:
             derived.add(rows)
         if rows.num_rows:
-            new += [log.write(hour.partition, chunk, rewritten=True) for chunk in chunks(rows, log.table)]
-        del rows  # before the next part is read
+            new += [log.write(hour.partition, chunk, prefix=REWRITTEN) for chunk in chunks(rows, log.table)]
+        del rows
     compactor.lease.hold(now_s=compactor.clock())
     if derived:
         compactor.step(f"rewrite {EXCEPTIONS.name}")
         derived.commit()
     compactor.step(f"rewrite {hour.table}")
-    log.commit(add=new, remove=old)
+    compactor.replace(log, old, new)
     compactor.step(f"rewritten {hour.table}")
 
 
-def _sorted_parts(compactor: Compactor, log: DeltaLog, files: Sequence[LiveFile]) -> Iterator[pa.Table]:
-    """The rows of an hour in order, each span once."""
-    paths = [log.folder / file.path for file in files]
-    if log.table.name == SPANS.name:
-        row_count = sum(file.row_count for file in files)
-        scratch = compactor.lake.path / trace_ranges.SCRATCH
-        yield from map(latest_spans, trace_ranges.parts(paths, log.table.arrow_schema, row_count, scratch))
-    elif paths:
-        schema = log.table.arrow_schema
-        yield _sorted(pa.concat_tables([_whole(path, schema) for path in paths]), log.table)
-
-
-def _whole(path: Path, schema: pa.Schema) -> pa.Table:
-    with trace_ranges.opened(path) as file:
-        return conform(file.read(), schema)
-
-
-def _sorted(rows: pa.Table, table: Table) -> pa.Table:
-    return rows.sort_by([(name, "ascending") for name in table.sort])
+def _last_of_each(rows: pa.Table, table: Table) -> pa.Table:
+    """The rows in order, each span once."""
+    return latest_spans(rows) if table.name == SPANS.name else in_order(rows, table)
 
 
 @dataclass(slots=True)
@@ -193,7 +178,7 @@ class _Exceptions:
         rows = pa.concat_tables([EXCEPTIONS.arrow_schema.empty_table(), *self._gathered])
         self._gathered.clear()
         if rows.num_rows:
-            self._new.append(self._log.write(self.partition, _sorted(rows, self._log.table), rewritten=True))
+            self._new.append(self._log.write(self.partition, in_order(rows, self._log.table), prefix=REWRITTEN))
 
     def commit(self) -> None:
         self._write()

@@ -25,6 +25,7 @@ from tempfile import TemporaryDirectory
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import DeltaTable, Schema
 from deltalake.exceptions import DeltaError, TableNotFoundError
@@ -34,6 +35,7 @@ from .commit_file import Action
 from .data_files import (
     ABSORBED,
     FILE_MAX_ROWS,
+    MERGED,
     REWRITTEN,
     ROW_GROUP_ROWS,
     DataFile,
@@ -46,7 +48,17 @@ from .disk import TEMPORARY, Disk, create_durably, make_folders_durably, replace
 from .errors import CommitConflict, LakeCorrupt
 from .schema import PARTITIONS, Table
 
-__all__ = ["FILE_MAX_ROWS", "ROW_GROUP_ROWS", "DataFile", "DeltaLog", "LiveFile", "Partition", "log_file"]
+__all__ = [
+    "FILE_MAX_ROWS",
+    "MERGED",
+    "REWRITTEN",
+    "ROW_GROUP_ROWS",
+    "DataFile",
+    "DeltaLog",
+    "LiveFile",
+    "Partition",
+    "log_file",
+]
 
 CHECKPOINT_EVERY = 50
 """Versions from one checkpoint to the next."""
@@ -151,13 +163,22 @@ class DeltaLog:
         """
         return pa.table(self._delta.get_add_actions(flatten=True))
 
-    def files(self) -> list[LiveFile]:
-        """The files of this version."""
-        names = ["path", "partition.day", "partition.hour", "size_bytes", "num_records", "modification_time"]
+    def files(self, *, at_least: int = 1) -> list[LiveFile]:
+        """The files of this version.
+
+        Args:
+            at_least: only those of partitions that have so many.
+        """
+        partition = ["partition.day", "partition.hour"]
+        found = self.actions().select(["path", *partition, "size_bytes", "num_records", "modification_time"])
+        if at_least > 1:  # before there is an object for each file of weeks
+            counts = found.group_by(partition).aggregate([([], "count_all")])
+            crowded = counts.filter(pc.greater_equal(counts.column("count_all"), at_least)).select(partition)
+            found = found.join(crowded, partition, join_type="left semi")
         return [
             LiveFile(path, Partition(day, hour), size, rows, modified_ms / 1000)
             for path, day, hour, size, rows, modified_ms in zip(
-                *(column.to_pylist() for column in self.actions().select(names).columns), strict=True
+                *(column.to_pylist() for column in found.columns), strict=True
             )
         ]
 
@@ -242,10 +263,14 @@ class DeltaLog:
         numbered = [path for path in self._log.iterdir() if path.suffix in (".json", ".parquet")]
         return [path for path in numbered if int(path.name.partition(".")[0]) >= first] + ([last] if last.exists() else [])
 
-    def write(self, partition: Partition, rows: pa.Table, *, rewritten: bool = False) -> DataFile:
-        """Write sorted rows of one partition to a new file, durably; it belongs to no version until committed."""
+    def write(self, partition: Partition, rows: pa.Table, *, prefix: str = ABSORBED) -> DataFile:
+        """Write sorted rows of one partition to a new file, durably; it belongs to no version until committed.
+
+        Args:
+            prefix: how its name begins, which says where the rows come from.
+        """
         data = parquet(self.table, rows)
-        name = f"{REWRITTEN if rewritten else ABSORBED}{uuid.uuid4().hex}-{zlib.crc32(data):08x}.parquet"
+        name = f"{prefix}{uuid.uuid4().hex}-{zlib.crc32(data):08x}.parquet"
         path = f"{partition.folder}/{name}"
         make_folders_durably(self._disk, (self.folder / path).parent)
         write_durably(self._disk, self.folder / path, data)

@@ -1,7 +1,7 @@
 """Maintenance: each lake of a data folder kept in order, one step at a time.
 
 Takes   the data folder and the settings.
-Gives   compaction when enough has gathered, the rewrite of hours that are over, retention.
+Gives   compaction when enough has gathered, the merge of small files, the rewrite of hours that are over, retention.
 Refuses nothing: a lake that another process looks after is left to it, and a fault in one lake does not stop the others.
 """
 
@@ -18,6 +18,7 @@ import structlog
 from lake.compaction import Compactor
 from lake.errors import CommitConflict, LakeError, LeaseLost
 from lake.folder import FILE_NAME, mark_of, open_folder
+from lake.merge import merge_due
 from lake.retention import keep
 from lake.rewrite import rewrite_due
 from lake.settings import LakeSettings
@@ -59,7 +60,7 @@ class Maintenance:
     _stopping: threading.Event = field(default_factory=threading.Event)
 
     def compact(self) -> None:
-        """Absorb the landing of each lake where it is due."""
+        """Absorb the landing of each lake where it is due, and make few files of those that have become many."""
         self._each(self._compact)
 
     def rewrite(self) -> None:
@@ -88,8 +89,11 @@ class Maintenance:
             lake.waiting_since_s = now_s
         if is_compaction_due(waiting, now_s - (lake.waiting_since_s or now_s), self.settings):
             lake.waiting_since_s = None  # also if it fails: it is tried again after the interval, not at once
-            done = lake.compactor.absorb()
-            log.debug("compacted", lake=str(lake.compactor.lake.path), files=done.files, rows=done.rows)
+            try:
+                done = lake.compactor.absorb()
+                log.debug("compacted", lake=str(lake.compactor.lake.path), files=done.files, rows=done.rows)
+            finally:  # a damaged landing file stays until somebody sees to it
+                merge_due(lake.compactor)
 
     def _each(self, work: Callable[[_Lake], object]) -> None:
         folders = {path.parent for path in self.data.glob(f"*/*/{FILE_NAME}")}

@@ -25,7 +25,7 @@ from lake.folder import LakeFolder
 from lake.landing import LandingWriter
 from lake.lease import LEASE_S
 from lake.schema import TABLES
-from lake.tables import DeltaLog, Partition
+from lake.tables import REWRITTEN, DeltaLog, Partition
 from tests.lake.sim_disk import UnflushedDisk
 from tests.lake.spans import START, rows_of
 
@@ -171,7 +171,7 @@ def check_one_of_two_rewrites_wins(first: DeltaLog, second: DeltaLog, rows: pa.T
     first.commit(add=[first.write(_HOUR, rows)])
     second.refresh()
     old = first.files()
-    new = [log.write(_HOUR, rows, rewritten=True) for log in (first, second)]
+    new = [log.write(_HOUR, rows, prefix=REWRITTEN) for log in (first, second)]
     first.commit(add=new[:1], remove=old)
     conflict = raised_by(lambda: second.commit(add=new[1:], remove=old))
     assert isinstance(conflict, CommitConflict)

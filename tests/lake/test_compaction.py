@@ -244,6 +244,19 @@ def test_a_backlog_is_absorbed_in_bounded_rounds(lake_folder, writer, bodies, mo
     assert_exactly_once(lake_folder.path, bodies)
 
 
+def test_what_comes_while_a_compaction_runs_is_for_the_next_one(lake_folder, writer, bodies):
+    """Or under load it would never end, and leave a small file after each request."""
+    land(writer, bodies[0])
+
+    def send(step):
+        if step == "committed spans":
+            land(writer, bodies[1])
+
+    compactor = Compactor(lake_folder, disk=DISK, step=send)
+    assert compactor.absorb().files == 1
+    assert len(compactor.waiting()) == 1
+
+
 def test_a_landing_file_larger_than_a_round_becomes_files_of_a_rounds_size(lake_folder, writer, monkeypatch):
     monkeypatch.setattr(compaction, "ROUND_MAX_ROWS", 10)
     body = otlp_body(36, traces=9)

@@ -38,10 +38,10 @@ from lake.rewrite import (
 from lake.schema import OVERFLOW_HOUR, SPAN_IDENTITY
 from lake.tables import LiveFile, Partition
 from tests.lake.checks import DISK, Clock, Stopped, StoppingDisk, table_of
-from tests.lake.rows import Row, deploy, error, exception_event, request, span, table, trace_id
+from tests.lake.hours import PARTITION, another, at_step, contents, files_of, raised_span, rows_in
+from tests.lake.rows import Row, deploy, error, request, span, table, trace_id
 from tests.lake.spans import START
 
-PARTITION = Partition(START.date(), START.hour)
 HOUR = Hour("spans", PARTITION)
 HOUR_S = 3600
 END_S = START.timestamp() + HOUR_S
@@ -59,31 +59,6 @@ def clock():
 @pytest.fixture
 def compactor(lake_folder, clock):
     return Compactor(lake_folder, disk=DISK, clock=clock)
-
-
-def another(lake_folder, clock, **known):
-    """The compactor of another process, which takes the lease over because it has run out."""
-    clock.now_s += LEASE_S + 1
-    return Compactor(lake_folder, clock=clock, **({"disk": DISK} | known))
-
-
-def raised_span(trace=1, message="no item", **known):
-    return span(trace, events=[exception_event(message)], **known)
-
-
-def contents(lake_folder):
-    """Spans and exceptions in the tables, each with how often it is there."""
-    spans = table_of(lake_folder.path, "spans", *SPAN_IDENTITY, "name").to_pylist()
-    exceptions = table_of(lake_folder.path, "exceptions", "id", "message").to_pylist()
-    return [Counter(tuple(row.values()) for row in rows) for rows in (spans, exceptions)]
-
-
-def files_of(compactor, name="spans", partition=PARTITION):
-    return [file for file in compactor.log(name).files() if file.partition == partition]
-
-
-def rows_in(compactor, file, name="spans"):
-    return pq.ParquetFile(compactor.log(name).folder / file.path).read()
 
 
 # When
@@ -367,20 +342,6 @@ def stop(name):
 
 
 # Others at the same time
-
-
-def at_step(lake_folder, clock, wanted, action):
-    """A compactor during whose step another process acts, as if it had taken the lease over."""
-
-    acted: list[str] = []
-
-    def step(name):
-        if name == wanted and not acted:
-            acted.append(name)
-            action(another(lake_folder, clock))
-            clock.now_s += LEASE_S + 1
-
-    return another(lake_folder, clock, step=step)
 
 
 @pytest.mark.parametrize("step", ["rewrite a part of spans", "rewrite exceptions", "rewrite spans"])

@@ -26,7 +26,7 @@ from lake.data_files import ROW_GROUP_ROWS, statistics
 from lake.errors import CommitConflict, LakeCorrupt
 from lake.partitioning import chunks, hours_of, partitioned
 from lake.schema import DEPLOYS, ERRORS, SPANS, TABLES, TIMESTAMP, Column
-from lake.tables import DeltaLog, Partition, log_file
+from lake.tables import REWRITTEN, DeltaLog, Partition, log_file
 from tests.lake.checks import check_one_of_two_appends_wins, check_one_of_two_rewrites_wins
 from tests.lake.sim_disk import UnflushedDisk
 from tests.lake.spans import START, otlp_body, rows_of
@@ -85,7 +85,7 @@ def test_an_append_that_lost_to_a_rewrite_is_refused(open_log):
     rewriter, appender = open_log(), open_log()
     add(rewriter)
     appender.refresh()
-    rewriter.commit(add=[rewriter.write(HOUR, rows(), rewritten=True)], remove=rewriter.files())
+    rewriter.commit(add=[rewriter.write(HOUR, rows(), prefix=REWRITTEN)], remove=rewriter.files())
     with pytest.raises(CommitConflict):
         add(appender, sequence=2)
 
@@ -436,7 +436,7 @@ def test_the_name_of_a_file_has_its_checksum(log):
 
 
 def test_rewritten_files_are_known_by_their_names(log):
-    log.commit(add=[log.write(HOUR, rows()), log.write(HOUR, rows(), rewritten=True)])
+    log.commit(add=[log.write(HOUR, rows()), log.write(HOUR, rows(), prefix=REWRITTEN)])
     assert sorted(file.is_rewritten for file in log.files()) == [False, True]
 
 
@@ -606,7 +606,7 @@ def test_no_column_has_a_type_that_delta_does_not_know(table):
 
 def test_commits_are_what_delta_says(log, folder):
     add(log)
-    log.commit(add=[log.write(HOUR, rows(2), rewritten=True)], remove=log.files(), watermarks={"v": 4})
+    log.commit(add=[log.write(HOUR, rows(2), prefix=REWRITTEN)], remove=log.files(), watermarks={"v": 4})
     path = str(folder / "spans")
     actions = [orjson.loads(line) for line in log_file(folder / "spans", 2).read_bytes().splitlines()]
     moved = [content for action in actions for kind, content in action.items() if kind in ("add", "remove")]

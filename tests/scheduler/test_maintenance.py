@@ -10,6 +10,7 @@ import lake
 from lake.compaction import Compactor
 from lake.folder import FILE_NAME, create_folder
 from lake.lease import LEASE_S, Lease
+from lake.merge import FEWEST_FILES
 from lake.promotion import promote
 from lake.rewrite import CLOSED_AFTER_S
 from lake.schema import TABLES
@@ -149,6 +150,20 @@ def test_a_project_that_comes_later_is_looked_after_too(tmp_path, maintenance, c
     put("late/live")
     compact_now(maintenance, clock)
     assert stored(tmp_path / "late/live") == 1
+
+
+def test_files_that_have_become_many_are_merged_also_behind_a_damaged_landing_file(tmp_path, maintenance, clock, put):
+    for _ in range(FEWEST_FILES - 1):
+        put(start_time=START)
+        compact_now(maintenance, clock)
+    put("shop/live", start_time=START)
+    with (damaged := put("shop/live", start_time=START)).path.open("r+b") as file:
+        file.write(b"damaged")
+    with capture_logs() as logs:
+        compact_now(maintenance, clock)
+    assert str(damaged.path) in str(logs[-1]["exc_info"])
+    log = DeltaLog(tmp_path / "shop/live", TABLES["spans"])
+    assert [(file.is_merged, file.row_count) for file in log.files()] == [(True, FEWEST_FILES)]
 
 
 def test_hours_that_are_over_are_rewritten(tmp_path, maintenance, clock, put):
