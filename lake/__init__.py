@@ -12,8 +12,8 @@ How data flows, which is also the order of imports:
     tables, data_files, commit_file          Delta tables: data files, log, compare-and-swap
     batches, exceptions, identity, lease     which requests and spans are the same, what derives from spans, who compacts
     compaction, partitioning                 landing -> tables, each request once
-    rewrite, trace_ranges, retention,
-    promotion, doctor                        tables kept in order
+    merge, rewrite, trace_ranges,
+    retention, promotion, doctor             tables kept in order
     snapshot                                 one moment: a list of files
     queries, relations, result               questions -> SQL -> frames
     trace_list, trace_view, render           the answers about traces
