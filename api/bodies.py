@@ -75,11 +75,12 @@ class Bodies:
         chunks: list[bytes] = []
         held = 0
         try:
-            async for chunk in _chunks(request, self.read_s):
-                self.inflight.take(len(chunk))
-                held += len(chunk)
-                check_size(held, self.max_bytes)
-                chunks.append(chunk)
+            async with _in_time(self.read_s):
+                async for chunk in request.stream():
+                    self.inflight.take(len(chunk))
+                    held += len(chunk)
+                    check_size(held, self.max_bytes)
+                    chunks.append(chunk)
             body = b"".join(chunks)
             chunks.clear()
             if coding not in ("", "identity"):
@@ -92,26 +93,21 @@ class Bodies:
             self.inflight.give_back(held)
 
 
-async def _chunks(request: Request[Any, Any, Any], read_s: float) -> AsyncIterator[bytes]:
-    """The chunks of a body as they come.
+@asynccontextmanager
+async def _in_time(read_s: float) -> AsyncIterator[None]:
+    """A block that reads a body.
 
     Raises:
-        RequestTimeout: the last one has not come in time.
-        Disconnected: the client went away before.
+        RequestTimeout: the block took too long.
+        Disconnected: the client went away.
     """
-    deadline = asyncio.get_running_loop().time() + read_s
-    stream = request.stream()
-    while True:
-        try:
-            async with asyncio.timeout_at(deadline):
-                chunk = await anext(stream)
-        except StopAsyncIteration:
-            return
-        except TimeoutError as error:
-            raise RequestTimeout(f"the body did not arrive within {read_s:g} s: send smaller batches") from error
-        except InternalServerException as error:  # what Litestar makes of a disconnect
-            raise Disconnected("the connection ended before the body was complete") from error
-        yield chunk
+    try:
+        async with asyncio.timeout(read_s):
+            yield
+    except TimeoutError as error:
+        raise RequestTimeout(f"the body did not arrive within {read_s:g} s: send smaller batches") from error
+    except InternalServerException as error:  # what Litestar makes of a disconnect
+        raise Disconnected("the connection ended before the body was complete") from error
 
 
 def check_size(size_bytes: int, max_bytes: int) -> None:
