@@ -42,5 +42,5 @@ def test_every_locked_package_has_a_hash_and_none_an_address():
 def test_every_direct_dependency_is_locked():
     lock = (ROOT / "requirements.lock").read_text()
     wanted = PYPROJECT["project"]["dependencies"] + PYPROJECT["dependency-groups"]["dev"]
-    names = {re.split(r"[<>=]", requirement)[0] for requirement in wanted}
+    names = {re.split(r"[\[<>=]", requirement)[0] for requirement in wanted}
     assert names <= {match.lower() for match in re.findall(r"^([\w.-]+)==", lock, re.MULTILINE)}
