@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
-from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -19,24 +18,21 @@ from litestar import Request, Response, route
 from litestar.openapi.spec import OpenAPIType, Schema
 
 import lake
-from lake.errors import InvalidParameter, SnapshotInvalid
 from lake.wire import otlp
 
-from . import cursors
+from . import paging
 from .auth import authorized
-from .parameters import Parameters, parse_time, parse_trace_id
-from .problems import PROTOBUF, InvalidCursor, NotFound
+from .paging import Page, Pager
+from .parameters import Parameters, parse_trace_id
+from .problems import PROTOBUF, NotFound
 from .reference import QUERY_ERRORS, described, query
 from .state import Server
+from .times import iso_ns, time_of
 
 _DEFAULT_LIMIT, _MAX_LIMIT = 50, 200
 _DEFAULT_WINDOW = dt.timedelta(hours=1)
 _MAX_DURATION_MS = 10**12
 _STATUSES = ("ok", "error", "unset")
-
-_EARLIEST, _LATEST = dt.datetime(1970, 1, 1, tzinfo=dt.UTC), dt.datetime(2262, 4, 11, tzinfo=dt.UTC)
-"""No span starts outside of this; a window that reaches further (0001-01-01 is Go's zero time) is cut."""
-
 
 _JSON = "application/json"
 _LIST_PARAMETERS = (
@@ -55,24 +51,12 @@ _LIST_PARAMETERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """What one request for a list of traces asks for."""
+class Filters:
+    """Which traces a list is of."""
 
-    since: dt.datetime
-    until: dt.datetime
     service: str | None
     min_duration_ms: int | None
     status: str | None
-    limit: int
-    snapshot: str | None
-    """Token of the snapshot that the first page was read from, None on the first page."""
-    before: tuple[int, str] | None
-    """Start in nanoseconds and id of the last trace of the page before."""
-
-    @property
-    def filters(self) -> str:
-        """What must stay the same from page to page."""
-        return sha256(repr((self.service, self.min_duration_ms, self.status)).encode()).hexdigest()[:16]
 
 
 @route(
@@ -88,83 +72,33 @@ async def list_traces(request: Request[Any, Any, Any], server: Server) -> Respon
     """Traces that started in a window, newest first."""
     principal = await authorized(request, server, "read")
     tenant = await server.tenants.of(principal)
-    scope = f"traces\0{principal.project}\0{principal.environment}"
-    page = read_page(Parameters(request), server.cursor_secret, scope, now=dt.datetime.now(dt.UTC))
-    snapshot, rows = await server.tenants.ask(partial(_rows, tenant.lake, page))
-    shown, has_more = rows[: page.limit], len(rows) > page.limit
-    content = {
-        "data": [summary(row) for row in shown],
-        "has_more": has_more,
-        "next_cursor": _cursor(server.cursor_secret, scope, page, snapshot, shown[-1]) if has_more else None,
-        "start_time": iso(page.since),
-        "end_time": iso(page.until),
-    }
+    parameters = Parameters(request)
+    filters = Filters(
+        parameters.text("service"),
+        parameters.number("min_duration_ms", lowest=0, highest=_MAX_DURATION_MS),
+        parameters.choice("status", _STATUSES),
+    )
+    pager = Pager(server, principal, "traces", astuple(filters))
+    asked = paging.asked(parameters, default_limit=_DEFAULT_LIMIT, max_limit=_MAX_LIMIT)
+    page = pager.page(asked, default=_DEFAULT_WINDOW, now=dt.datetime.now(dt.UTC))
+    snapshot, rows = await server.tenants.ask(partial(_rows, tenant.lake, page, filters))
+    content = pager.answer(page, snapshot, rows, position=lambda row: (row["start_ns"], row["trace_id"]), item=summary)
     return Response(content, headers={"X-Lake-Snapshot": snapshot})
 
 
-def read_page(parameters: Parameters, secret: bytes, scope: str, *, now: dt.datetime) -> Page:
-    """The page that a request asks for.
-
-    Raises:
-        InvalidParameter: one of the parameters cannot be.
-        InvalidCursor: the cursor is none, or comes with other filters than the page it continues.
-    """
-    service = parameters.text("service")
-    status = parameters.choice("status", _STATUSES)
-    min_duration_ms = parameters.number("min_duration_ms", lowest=0, highest=_MAX_DURATION_MS)
-    limit = parameters.number("limit", lowest=1, highest=_MAX_LIMIT) or _DEFAULT_LIMIT
-    cursor = parameters.text("cursor")
-    if cursor is None:
-        since, until = read_window(parameters, now=now)
-        return Page(since, until, service, min_duration_ms, status, limit, None, None)
-    content = cursors.decode(secret, scope, cursor)
-    page = Page(
-        parse_time("cursor", content["since"]), parse_time("cursor", content["until"]), service, min_duration_ms, status,
-        limit, content["snapshot"], (content["start_ns"], content["trace_id"]),
-    )  # fmt: skip
-    start, end = parameters.time("start_time"), parameters.time("end_time")
-    if page.filters != content["filters"] or start not in (None, page.since) or end not in (None, page.until):
-        raise InvalidCursor("cursor", "'cursor' continues a list with other filters: repeat them or start again")
-    return page
-
-
-def read_window(parameters: Parameters, *, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
-    """Start and end of the window: the last hour, or the hour before an end that is given alone."""
-    until = parameters.time("end_time") or now
-    since = parameters.time("start_time") or max(until, _EARLIEST + _DEFAULT_WINDOW) - _DEFAULT_WINDOW
-    if since >= until:
-        raise InvalidParameter("start_time", "Parameter 'start_time' must lie before 'end_time'")
-    return min(max(since, _EARLIEST), _LATEST), min(max(until, _EARLIEST), _LATEST)
-
-
-def _rows(lake: lake.Lake, page: Page) -> tuple[str, list[dict[str, Any]]]:
+def _rows(lake: lake.Lake, page: Page, filters: Filters) -> tuple[str, list[dict[str, Any]]]:
     """The snapshot and one row more than the page shows."""
-    try:
-        at = lake.at(page.snapshot or lake.snapshot())
-    except SnapshotInvalid as error:
-        raise InvalidCursor("cursor", f"'cursor' is expired, start again: {error}") from error
+    at = page.pinned(lake)
     found = at.traces(
-        since=page.since,
-        until=page.until,
-        service=page.service,
-        min_duration_ns=None if page.min_duration_ms is None else page.min_duration_ms * 1_000_000,
-        status=page.status,
+        since=page.window.since,
+        until=page.window.until,
+        service=filters.service,
+        min_duration_ns=None if filters.min_duration_ms is None else filters.min_duration_ms * 1_000_000,
+        status=filters.status,
         limit=page.limit + 1,
-        before=page.before,
+        before=None if page.after is None else (page.after[0], page.after[1]),
     )
     return at.snapshot().token, found.rows()
-
-
-def _cursor(secret: bytes, scope: str, page: Page, snapshot: str, last: Mapping[str, Any]) -> str:
-    content = {
-        "snapshot": snapshot,
-        "since": page.since.isoformat(),
-        "until": page.until.isoformat(),
-        "filters": page.filters,
-        "start_ns": last["start_ns"],
-        "trace_id": last["trace_id"],
-    }
-    return cursors.encode(secret, scope, content)
 
 
 def summary(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -253,27 +187,13 @@ def _deploy(lake: lake.Lake, row: Mapping[str, Any]) -> dict[str, Any] | None:
         "SELECT id, version, git_sha, strftime(deployed_at, '%Y-%m-%dT%H:%M:%SZ') AS deployed_at FROM deploys "
         "WHERE deployed_at <= $start AND (service_name IS NULL OR list_contains($services, service_name)) "
         "ORDER BY deploys.deployed_at DESC LIMIT 1",
-        {"start": _time(row["start_ns"]), "services": row["services"] or []},
+        {"start": time_of(row["start_ns"]), "services": row["services"] or []},
     ).rows()
     return found[0] if found else None
 
 
 def _not_found(trace_id: str) -> NotFound:
     return NotFound(f"There is no trace {trace_id}")
-
-
-def _time(ns: int) -> dt.datetime:
-    return dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=ns // 1000)
-
-
-def iso(time: dt.datetime) -> str:
-    """RFC 3339 in UTC."""
-    return time.astimezone(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def iso_ns(ns: int) -> str:
-    """RFC 3339 in UTC of nanoseconds since the Unix epoch."""
-    return iso(_time(ns))
 
 
 ROUTES = [list_traces, get_trace]
