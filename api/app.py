@@ -38,6 +38,8 @@ _HEADERS = [
     (b"x-content-type-options", b"nosniff"),
 ]
 
+_ROUTES = [health, *ingest.ROUTES, *traces.ROUTES]
+
 
 def create_app(settings: ServerSettings) -> Litestar:
     """The application for some settings."""
@@ -59,12 +61,12 @@ def create_app(settings: ServerSettings) -> Litestar:
         control.close()
 
     return Litestar(
-        route_handlers=[home, health, *ingest.ROUTES, *traces.ROUTES],
+        route_handlers=[home, *_ROUTES],
         dependencies={"server": Provide(lambda: server, sync_to_thread=False)},
         exception_handlers={Exception: answer},
         lifespan=[lifespan],
         state=State({"started_at_s": time.time()}),
-        openapi_config=openapi_config(),
+        openapi_config=openapi_config(_ROUTES),
         logging_config=None,  # api.logs decides
         request_max_body_size=None,  # lake.settings decides, before and after inflation (api.bodies)
     )

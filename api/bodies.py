@@ -116,7 +116,7 @@ def check_size(size_bytes: int, max_bytes: int) -> None:
         TooLarge: the size is over the limit.
     """
     if size_bytes > max_bytes:
-        raise TooLarge(f"a request body may have {max_bytes} bytes: send smaller batches")
+        raise TooLarge(f"a request body may have {max_bytes} bytes here: send less at once")
 
 
 def _check_coding(coding: str) -> None:

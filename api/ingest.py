@@ -14,9 +14,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Annotated, Any
 
 from litestar import MediaType, Request, Response, post
+from msgspec import UNSET, Meta, UnsetType
 
 from lake.errors import TooLarge, WireError
 from lake.wire import reports
@@ -24,26 +25,74 @@ from lake.wire.reports import Reports
 from lake.wire.responses import json_response, protobuf_response
 from lake.wire.traces import TraceBody
 
+from .answers import Answer, Timestamp
 from .auth import authorized
 from .problems import PROTOBUF, InvalidTraces, NotFound, UnsupportedMediaType, content_type, is_protobuf
-from .reference import INGEST_ERRORS, described
+from .reference import INGEST_ERRORS, JSON, described
 from .state import Server
 from .tenants import Rows, Tenant, Traces
 
-_JSON = "application/json"
 _MAX_KEY_LENGTH = 256
+
+
+class PartialSuccess(Answer, kw_only=True, frozen=True, rename="camel"):
+    """Spans that could not be stored; without fields if there are none."""
+
+    rejected_spans: Annotated[str | UnsetType, Meta(description="Their number")] = UNSET
+    error_message: str | UnsetType = UNSET
+
+
+class ExportTraceServiceResponse(Answer, kw_only=True, frozen=True, rename="camel"):
+    """The answer to OTLP in JSON."""
+
+    partial_success: PartialSuccess
+
+
+class StoredError(Answer, kw_only=True, frozen=True):
+    """An error that was stored."""
+
+    id: str
+    fingerprint: Annotated[str, Meta(description="Errors with the same one are a group")]
+
+
+class StoredDeploy(Answer, kw_only=True, frozen=True):
+    """A deploy that was stored."""
+
+    id: str
+    version: str | None
+    deployed_at: Timestamp
+
+
+class Rejected(Answer, kw_only=True, frozen=True):
+    """An item of a batch that could not be stored."""
+
+    index: int
+    error: str
+
+
+class StoredBatch(Answer, kw_only=True, frozen=True):
+    """What became of a batch."""
+
+    accepted: int
+    errors: list[Rejected]
+
+
+_OTLP = described(
+    "All stored, durably; `partialSuccess` names spans that could not be",
+    INGEST_ERRORS,
+    answer=ExportTraceServiceResponse,
+    body={PROTOBUF: "ExportTraceServiceRequest", JSON: "ExportTraceServiceRequest as OTLP/JSON"},
+    answers=(PROTOBUF, JSON),
+)
 
 
 @post(
     ["/ingest/v1/traces", "/v1/traces"],
     status_code=200,
     summary="Ingest OTLP traces",
-    operation_class=described(
-        "All stored, durably; `partialSuccess` names spans that could not be",
-        INGEST_ERRORS,
-        body={PROTOBUF: "ExportTraceServiceRequest", _JSON: "ExportTraceServiceRequest as OTLP/JSON"},
-        answers=(PROTOBUF, _JSON),
-    ),
+    tags=["Ingest"],
+    operation_id=lambda _, __, path: "ingest_traces" if "ingest" in path else "ingest_traces_v1",
+    operation_class=_OTLP,
 )
 async def ingest_traces(request: Request[Any, Any, Any], server: Server) -> Response[Any]:
     """Store an ExportTraceServiceRequest; spans that cannot be are refused alone (partialSuccess)."""
@@ -81,7 +130,7 @@ async def _received(
     """
     principal = await authorized(request, server, "ingest")
     kind = content_type(request)
-    if kind not in ("", _JSON) and not (takes_protobuf and is_protobuf(request)):
+    if kind not in ("", JSON) and not (takes_protobuf and is_protobuf(request)):
         raise _unsupported(kind, takes_protobuf=takes_protobuf)
     tenant = await server.tenants.of(principal)
     await tenant.admit()
@@ -92,7 +141,7 @@ async def _received(
 
 
 def _unsupported(kind: str, *, takes_protobuf: bool) -> UnsupportedMediaType:
-    known = f"{PROTOBUF} or {_JSON}" if takes_protobuf else _JSON
+    known = f"{PROTOBUF} or {JSON}" if takes_protobuf else JSON
     what = f"Content-Type {kind!r} is not known here" if kind else "Content-Type is missing"
     return UnsupportedMediaType(f"{what}: use {known}")
 
@@ -108,23 +157,28 @@ def _idempotency_key(request: Request[Any, Any, Any]) -> str | None:
     "/ingest/errors",
     status_code=200,
     summary="Report one error",
+    tags=["Ingest"],
     operation_class=described(
-        '`{"id", "fingerprint"}`', INGEST_ERRORS, body={_JSON: "exception_class or error_type, message; see docs/ingest.md"}
+        "Stored, durably",
+        INGEST_ERRORS,
+        answer=StoredError,
+        body={JSON: "exception_class or error_type, message; see docs/ingest.md"},
     ),
 )
 async def ingest_error(request: Request[Any, Any, Any], server: Server) -> Response[Any]:
     """Store one error; answers its id and fingerprint."""
     stored = await _store(request, server, "errors", reports.decode_error)
     [row] = stored.table.select(["id", "fingerprint"]).to_pylist()
-    return _answer(server, {"id": row["id"], "fingerprint": row["fingerprint"]})
+    return _answer(server, StoredError(**row))
 
 
 @post(
     "/ingest/errors/batch",
     status_code=200,
     summary="Report several errors",
+    tags=["Ingest"],
     operation_class=described(
-        '`{"accepted", "errors": [{"index", "error"}]}`', INGEST_ERRORS, body={_JSON: '`{"errors": [...]}`'}
+        "The sound ones are stored, durably", INGEST_ERRORS, answer=StoredBatch, body={JSON: '`{"errors": [...]}`'}
     ),
 )
 async def ingest_errors(request: Request[Any, Any, Any], server: Server) -> Response[Any]:
@@ -136,27 +190,29 @@ async def ingest_errors(request: Request[Any, Any, Any], server: Server) -> Resp
     "/ingest/deploys",
     status_code=200,
     summary="Record a deploy",
+    tags=["Ingest"],
     operation_class=described(
-        '`{"id", "version", "deployed_at"}`', INGEST_ERRORS, body={_JSON: "version or git_sha; see docs/ingest.md"}
+        "Stored, durably", INGEST_ERRORS, answer=StoredDeploy, body={JSON: "version or git_sha; see docs/ingest.md"}
     ),
 )
 async def ingest_deploy(request: Request[Any, Any, Any], server: Server) -> Response[Any]:
     """Store one deploy."""
     stored = await _store(request, server, "deploys", reports.decode_deploy)
     [row] = stored.table.select(["id", "version", "deployed_at"]).to_pylist()
-    return _answer(
-        server, {"id": row["id"], "version": row["version"], "deployed_at": f"{row['deployed_at']:%Y-%m-%dT%H:%M:%SZ}"}
-    )
+    deployed_at = f"{row['deployed_at']:%Y-%m-%dT%H:%M:%SZ}"
+    return _answer(server, StoredDeploy(id=row["id"], version=row["version"], deployed_at=deployed_at))
 
 
 @post(
     "/ingest/requests",
     status_code=200,
     summary="Report HTTP request metrics",
+    tags=["Ingest"],
     operation_class=described(
-        '`{"accepted", "errors": [{"index", "error"}]}`',
+        "The sound ones are stored, durably",
         INGEST_ERRORS,
-        body={_JSON: '`{"metadata": {...}, "requests": [...]}`'},
+        answer=StoredBatch,
+        body={JSON: '`{"metadata": {...}, "requests": [...]}`'},
     ),
 )
 async def ingest_requests(request: Request[Any, Any, Any], server: Server) -> Response[Any]:
@@ -177,12 +233,12 @@ async def _store(request: Request[Any, Any, Any], server: Server, stream: str, d
     return decoded
 
 
-def _batch(stored: Reports) -> dict[str, Any]:
-    errors = [{"index": rejected.index, "error": rejected.message} for rejected in stored.rejected]
-    return {"accepted": stored.table.num_rows, "errors": errors}
+def _batch(stored: Reports) -> StoredBatch:
+    errors = [Rejected(index=rejected.index, error=rejected.message) for rejected in stored.rejected]
+    return StoredBatch(accepted=stored.table.num_rows, errors=errors)
 
 
-def _answer(server: Server, content: dict[str, Any]) -> Response[Any]:
+def _answer(server: Server, content: Answer) -> Response[Any]:
     return Response(content) if server.settings.ingest_success_status == 200 else _accepted(server)
 
 

@@ -18,6 +18,7 @@ import structlog
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # googleapis-common-protos ships no types
 from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException
+from msgspec import UNSET
 
 from lake.errors import (
     InvalidParameter,
@@ -27,6 +28,8 @@ from lake.errors import (
     TooLarge,
     WireError,
 )
+
+from .answers import ErrorAnswer, ErrorDetails, ErrorText
 
 log = structlog.get_logger()
 
@@ -74,6 +77,10 @@ class InvalidTraces(WireError):
         super().__init__(f"{self.summary}: {self.reason}")
 
 
+class MissingParameter(InvalidParameter):
+    """A parameter that the route cannot do without is not there."""
+
+
 class InvalidCursor(InvalidParameter):
     """The cursor is none, or the snapshot it continues is gone."""
 
@@ -86,6 +93,7 @@ STATUS: dict[type[LakeError], tuple[int, str]] = {
     UnsupportedMediaType: (415, "unsupported_media_type"),
     TooLarge: (413, "payload_too_large"),
     WireError: (400, "invalid_json"),
+    MissingParameter: (400, "missing_parameter"),
     InvalidCursor: (400, "invalid_cursor"),
     InvalidParameter: (400, "invalid_parameter"),
     SnapshotInvalid: (400, "invalid_parameter"),
@@ -161,19 +169,22 @@ def shaped(request: Request[Any, Any, Any], problem: Problem) -> Response[Any]:
         message = problem.message[:_RPC_MESSAGE_MAX_CHARACTERS]
         body = Status(code=_RPC_CODES.get(problem.status, _RPC_INTERNAL), message=message).SerializeToString()
         return Response(body, status_code=problem.status, headers=problem.headers, media_type=PROTOBUF)
-    if path.startswith("/ingest") or path == "/health":
-        content: dict[str, Any] = {"error": problem.message}
-        if problem.reason is not None:
-            content = {"error": InvalidTraces.summary, "details": problem.reason}
+    content: ErrorText | ErrorAnswer
+    if not has_text_errors(path):
+        number = request.state.get("request_id", "")
+        content = ErrorAnswer(
+            error=ErrorDetails(code=problem.code, message=problem.message, param=problem.param or UNSET, request_id=number)
+        )
+    elif problem.reason is None:
+        content = ErrorText(error=problem.message)
     else:
-        details = {
-            "code": problem.code,
-            "message": problem.message,
-            "param": problem.param,
-            "request_id": request.state.get("request_id"),
-        }
-        content = {"error": {name: value for name, value in details.items() if value is not None}}
+        content = ErrorText(error=InvalidTraces.summary, details=problem.reason)
     return Response(content, status_code=problem.status, headers=problem.headers, media_type=MediaType.JSON)
+
+
+def has_text_errors(path: str) -> bool:
+    """Whether an error on a path is a text, as in the reference for ingest, and not an object."""
+    return path == "/ingest" or path.startswith("/ingest/") or path == "/health"
 
 
 def content_type(request: Request[Any, Any, Any]) -> str:

@@ -11,9 +11,9 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast, get_args
 
-import orjson
+import msgspec
 from litestar import Request, Response, route
 from litestar.openapi.spec import OpenAPIType, Schema
 
@@ -25,16 +25,16 @@ from .auth import authorized
 from .paging import Page, Pager
 from .parameters import Parameters, parse_trace_id
 from .problems import PROTOBUF, NotFound
-from .reference import QUERY_ERRORS, described, query
+from .reference import JSON, QUERY_ERRORS, described, path, query
 from .state import Server
-from .times import iso_ns, time_of
+from .times import time_of
+from .trace_answers import Span, Status, Trace, TraceDeploy, TraceError, TraceList, listed, summary
 
 _DEFAULT_LIMIT, _MAX_LIMIT = 50, 200
 _DEFAULT_WINDOW = dt.timedelta(hours=1)
 _MAX_DURATION_MS = 10**12
-_STATUSES = ("ok", "error", "unset")
+_STATUSES: tuple[Status, ...] = get_args(Status)
 
-_JSON = "application/json"
 _LIST_PARAMETERS = (
     query("service", "only traces with a span of this service"),
     query("start_time", "ISO 8601; without it an hour before end_time"),
@@ -64,8 +64,9 @@ class Filters:
     http_method=["GET", "HEAD"],
     status_code=200,
     summary="List traces",
+    tags=["Traces"],
     operation_class=described(
-        "`{data, has_more, next_cursor, start_time, end_time}`", QUERY_ERRORS, parameters=_LIST_PARAMETERS
+        "A page of the list", QUERY_ERRORS, answer=TraceList, parameters=_LIST_PARAMETERS, snapshot=True
     ),
 )
 async def list_traces(request: Request[Any, Any, Any], server: Server) -> Response[Any]:
@@ -82,8 +83,8 @@ async def list_traces(request: Request[Any, Any, Any], server: Server) -> Respon
     asked = paging.asked(parameters, default_limit=_DEFAULT_LIMIT, max_limit=_MAX_LIMIT)
     page = pager.page(asked, default=_DEFAULT_WINDOW, now=dt.datetime.now(dt.UTC))
     snapshot, rows = await server.tenants.ask(partial(_rows, tenant.lake, page, filters))
-    content = pager.answer(page, snapshot, rows, position=lambda row: (row["start_ns"], row["trace_id"]), item=summary)
-    return Response(content, headers={"X-Lake-Snapshot": snapshot})
+    content = pager.answer(page, snapshot, rows, position=lambda row: (row["start_ns"], row["trace_id"]), item=listed)
+    return Response(TraceList(**content), headers={"X-Lake-Snapshot": snapshot})
 
 
 def _rows(lake: lake.Lake, page: Page, filters: Filters) -> tuple[str, list[dict[str, Any]]]:
@@ -101,43 +102,22 @@ def _rows(lake: lake.Lake, page: Page, filters: Filters) -> tuple[str, list[dict
     return at.snapshot().token, found.rows()
 
 
-def summary(row: Mapping[str, Any]) -> dict[str, Any]:
-    """One item of the list, from a row of `Lake.traces`."""
-    root = row["root"]
-    return {
-        "trace_id": row["trace_id"],
-        "root_service": root["service"],
-        "root_operation": root["operation"],
-        "root_missing": root["missing"],
-        "services": row["services"] or [],
-        "start_time": iso_ns(row["start_ns"]),
-        "end_time": iso_ns(row["end_ns"]),
-        "duration_ms": (row["end_ns"] - row["start_ns"]) / 1e6,
-        "span_count": row["span_count"],
-        "error_count": row["error_count"],
-        "status": row["status"],
-        "root_status": root["status"],
-        "http": {
-            "method": root["http_method"],
-            "route": root["http_route"],
-            "status_code": root["http_status_code"],
-        },
-        "environment": root["environment"],
-        "version": root["version"],
-        "git_sha": root["git_sha"],
-    }
-
-
 @route(
     "/v1/traces/{trace_id:str}",
     http_method=["GET", "HEAD"],
     status_code=200,
     summary="One trace",
+    tags=["Traces"],
     operation_class=described(
         "The trace",
         (*QUERY_ERRORS, 404),
-        parameters=[query("format", "json, or otlp for OTLP/JSON")],
-        answers=(_JSON, PROTOBUF),
+        answer=Trace,
+        answers=(JSON, PROTOBUF),
+        parameters=[
+            path("trace_id", "32 hexadecimal digits", "^[0-9a-fA-F]{32}$"),
+            query("format", "json, or otlp for OTLP/JSON", Schema(type=OpenAPIType.STRING, enum=["json", "otlp"])),
+        ],
+        snapshot=True,
     ),
 )
 async def get_trace(request: Request[Any, Any, Any], server: Server, trace_id: str) -> Response[Any]:
@@ -160,7 +140,7 @@ def _exported(lake: lake.Lake, trace_id: str, *, as_json: bool) -> Response[Any]
     export = otlp.export_json if as_json else otlp.export_protobuf
     return Response(
         export(rows, lake.folder.promoted),
-        media_type=_JSON if as_json else PROTOBUF,
+        media_type=JSON if as_json else PROTOBUF,
         headers={"X-Lake-Snapshot": at.snapshot().token},
     )
 
@@ -171,17 +151,19 @@ def _shown(lake: lake.Lake, trace_id: str) -> Response[Any]:
     if trace is None:
         raise _not_found(trace_id)
     row = trace.summary
-    content = summary(row) | {
-        "root_span_id": row["root"]["span_id"],
-        "truncated": trace.truncated,
-        "errors": trace.errors.select(["id", "exception_class", "message", "fingerprint"]).to_pylist(),
-        "deploy": _deploy(at, row),
-        "spans": orjson.Fragment(trace.spans),
-    }
-    return Response(orjson.dumps(content), media_type=_JSON, headers={"X-Lake-Snapshot": at.snapshot().token})
+    errors = trace.errors.select(["id", "exception_class", "message", "fingerprint"]).to_pylist()
+    content = Trace(
+        **summary(row),
+        root_span_id=row["root"]["span_id"],
+        truncated=trace.truncated,
+        errors=[TraceError(**error) for error in errors],
+        deploy=_deploy(at, row),
+        spans=cast("list[Span]", msgspec.Raw(trace.spans.encode())),  # JSON already: made from columns, not span by span
+    )
+    return Response(content, headers={"X-Lake-Snapshot": at.snapshot().token})
 
 
-def _deploy(lake: lake.Lake, row: Mapping[str, Any]) -> dict[str, Any] | None:
+def _deploy(lake: lake.Lake, row: Mapping[str, Any]) -> TraceDeploy | None:
     """The latest deploy of one of the trace's services (or of all) before it started."""
     found = lake.sql(
         "SELECT id, version, git_sha, strftime(deployed_at, '%Y-%m-%dT%H:%M:%SZ') AS deployed_at FROM deploys "
@@ -189,7 +171,7 @@ def _deploy(lake: lake.Lake, row: Mapping[str, Any]) -> dict[str, Any] | None:
         "ORDER BY deploys.deployed_at DESC LIMIT 1",
         {"start": time_of(row["start_ns"]), "services": row["services"] or []},
     ).rows()
-    return found[0] if found else None
+    return TraceDeploy(**found[0]) if found else None
 
 
 def _not_found(trace_id: str) -> NotFound:
