@@ -18,6 +18,7 @@ How data flows, which is also the order of imports:
     queries, relations, result               questions -> SQL -> frames
     trace_list, trace_view, render           the answers about traces
     store                                    `Lake`, what callers meet
+    client                                   the same questions, asked of a server; knows nothing of files
 
 `control` (projects and keys) stands apart: nothing of it is needed to read a lake.
 """
@@ -26,20 +27,36 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .client import AsyncClient, Client, connect, connect_async
     from .errors import LakeError
     from .result import Result
     from .settings import LakeSettings
     from .snapshot import Snapshot
     from .store import Lake, open  # noqa: A004 - users write lake.open(...)
 
-__all__ = ["Lake", "LakeError", "LakeSettings", "Result", "Snapshot", "open"]
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Lake",
+    "LakeError",
+    "LakeSettings",
+    "Result",
+    "Snapshot",
+    "connect",
+    "connect_async",
+    "open",
+]
 
 _HOMES = {
+    "AsyncClient": "client",
+    "Client": "client",
     "Lake": "store",
     "LakeError": "errors",
     "LakeSettings": "settings",
     "Result": "result",
     "Snapshot": "snapshot",
+    "connect": "client",
+    "connect_async": "client",
     "open": "store",
 }
 

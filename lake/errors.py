@@ -13,6 +13,7 @@
     |-- QueryError              the question cannot be answered as asked
     |   `-- InvalidParameter    one parameter is wrong; `param` names it
     |-- SettingError            an environment variable has a value that it cannot have
+    |-- RemoteError             a server refused; it and its kin are in `lake.client.errors`
     `-- ControlError            projects and keys: unknown, taken or malformed
 
 Anything else that escapes is a bug in Tracelake.

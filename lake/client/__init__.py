@@ -1,0 +1,55 @@
+"""client: a server of Tracelake, asked as if it were a lake; knows nothing of files.
+
+import lake
+with lake.connect("http://localhost:3000", "mtk_live_...") as shop:
+    for trace in shop.iter_traces(service="checkout", status="error"):
+        print(trace.trace_id, trace.duration_ms)
+
+errors          what goes wrong, by what the caller can do
+models          answers and reports as typed values
+calls           every call: what is sent and how the answer is read
+retries         what is sent again, and after how long
+transport       bytes there and back, in bounds; with retries the only module that knows httpx
+methods         a described call -> a method, a coroutine, an iterator over pages
+client          `Client`, `AsyncClient`, `connect`
+"""
+
+from .client import AsyncClient, Client, connect, connect_async
+from .errors import (
+    BadAnswer,
+    BadRequest,
+    NoAnswer,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    RemoteError,
+    ServerError,
+    Truncated,
+    Unauthorized,
+    Unavailable,
+)
+from .frames import Result
+from .models import DeployReport, ErrorReport
+from .transport import Limits
+
+__all__ = [
+    "AsyncClient",
+    "BadAnswer",
+    "BadRequest",
+    "Client",
+    "DeployReport",
+    "ErrorReport",
+    "Limits",
+    "NoAnswer",
+    "NotFound",
+    "PermissionDenied",
+    "RateLimited",
+    "RemoteError",
+    "Result",
+    "ServerError",
+    "Truncated",
+    "Unauthorized",
+    "Unavailable",
+    "connect",
+    "connect_async",
+]
