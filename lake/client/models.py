@@ -73,6 +73,21 @@ class Event(Struct, frozen=True, kw_only=True):
     attributes: dict[str, Any] = {}
 
 
+class Link(Struct, frozen=True, kw_only=True):
+    """Another span that a span has to do with."""
+
+    trace_id: str
+    span_id: str
+    attributes: dict[str, Any] = {}
+
+
+class Scope(Struct, frozen=True, kw_only=True):
+    """What made a span: a library and its version."""
+
+    name: str | None = None
+    version: str | None = None
+
+
 class Span(Struct, frozen=True, kw_only=True):
     """One span of a trace."""
 
@@ -94,8 +109,9 @@ class Span(Struct, frozen=True, kw_only=True):
     status: Status
     attributes: dict[str, Any] = {}
     resource: dict[str, Any] = {}
+    scope: Scope = Scope()
     events: list[Event] = []
-    links: list[dict[str, Any]] = []
+    links: list[Link] = []
 
 
 class ErrorOfTrace(Struct, frozen=True, kw_only=True):

@@ -50,10 +50,11 @@ def send(sender, *spans, service):
 def test_a_trace_comes_back_typed(sender, asker):
     service, trace_id, root = new_service(), new_trace_id(), secrets.token_hex(8)
     start = now().replace(microsecond=0)
+    later = start + dt.timedelta(milliseconds=2)
     send(
         sender,
         span("GET /", trace_id=trace_id, span_id=root, start=start, ms=20, http_route="/", http_status__code=200),
-        span("query", trace_id=trace_id, parent=root, start=start, ms=5, kind=3, status=2, events=[exception("E", "no")]),
+        span("query", trace_id=trace_id, parent=root, start=later, ms=5, kind=3, status=2, events=[exception("E", "no")]),
         service=service,
     )
     trace = asker.get_trace(trace_id.upper())
@@ -64,6 +65,7 @@ def test_a_trace_comes_back_typed(sender, asker):
     first, second = trace.spans
     assert (first.name, first.depth, first.parent_span_id) == ("GET /", 0, None)
     assert (second.parent_span_id, second.depth, second.status.code) == (root, 1, "error")
+    assert (second.start_time, second.offset_ms) == (later, 2.0)
     assert second.events[0].attributes["exception.type"] == "E"
     assert [error.exception_class for error in trace.errors] == ["E"]
     [listed] = asker.list_traces(service=service).data
