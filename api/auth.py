@@ -32,8 +32,10 @@ async def authorized(request: Request[Any, Any, Any], server: Server, scope: Sco
     key = bearer_key(request.headers.get("authorization", ""))
     if key is None:
         raise Unauthorized("missing_api_key")
-    # the database is asked in a thread: it may have to wait for another process that writes
-    principal = server.control.remembered(key) or await asyncio.to_thread(server.control.authenticate, key)
+    state = request.scope["state"]
+    if "principal" not in state:  # the database could not be read a moment ago (`api.limits`)
+        state["principal"] = await asyncio.to_thread(server.control.authenticate, key)
+    principal: Principal | None = state["principal"]
     if principal is None:
         raise Unauthorized
     if scope not in principal.scopes:

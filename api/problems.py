@@ -187,6 +187,11 @@ def has_text_errors(path: str) -> bool:
     return path == "/ingest" or path.startswith("/ingest/") or path == "/health"
 
 
+def is_exempt(method: str, path: str) -> bool:
+    """Whether a request is never refused, and so not counted: ingest, and health checks."""
+    return has_text_errors(path) or (method == "POST" and path in OTLP_PATHS)
+
+
 def content_type(request: Request[Any, Any, Any]) -> str:
     """The declared type of the body, without its parameters; empty if there is none."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -38,7 +38,7 @@ from litestar.openapi.spec import (
 
 from .answers import ErrorAnswer, ErrorText
 from .pages import HEADERS
-from .problems import OTLP_PATHS, PROTOBUF, has_text_errors
+from .problems import OTLP_PATHS, PROTOBUF, has_text_errors, is_exempt
 from .reference_page import ReferencePage
 
 API_VERSION = "3.2.1"
@@ -67,12 +67,15 @@ QUERY_ERRORS = (400, 401, 403, 503)
 _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "X-Request-Id": ("Names the request in the log of the server", {"type": "string"}),
     "X-API-Version": ("Version of the reference", {"type": "string", "const": API_VERSION}),
+    "X-RateLimit-Limit": ("Requests a minute that the key may send", {"type": "integer", "minimum": 1}),
+    "X-RateLimit-Remaining": ("Requests that may follow at once", {"type": "integer", "minimum": 0}),
+    "X-RateLimit-Reset": ("When the first counted request is forgotten, in Unix seconds", {"type": "integer"}),
     "X-Lake-Snapshot": ("The snapshot that the answer was read from", {"type": "string"}),
     "Retry-After": ("Seconds to wait before the request is sent again", {"type": "integer", "minimum": 1}),
     "WWW-Authenticate": ("Bearer", {"type": "string"}),
 }
 """Headers of answers: what each says, and its schema."""
-_EVERYWHERE = ("X-Request-Id", "X-API-Version")
+_EVERYWHERE = ("X-Request-Id", "X-API-Version", "X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
 _BY_STATUS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
 
 
@@ -216,7 +219,9 @@ def _components(shapes: Collection[type[msgspec.Struct]]) -> dict[str, Any]:
 
 
 def _complete(operation: dict[str, Any], route: str, method: str) -> None:
-    """Put in the shape of errors and the headers of every answer."""
+    """Put in the shape of errors, the headers of every answer, and the limit of requests."""
+    if not is_exempt(method.upper(), route):
+        operation["responses"]["429"] = {"description": _ERRORS[429]}
     for status, response in operation["responses"].items():
         names = (*_EVERYWHERE, *_BY_STATUS.get(int(status), ()))
         response.setdefault("headers", {}).update({name: _ref("headers", name).to_schema() for name in names})

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from lake.control.keys import RATE_LIMIT_MAX
 from lake.errors import SettingError
 from lake.settings import LakeSettings
 
@@ -32,6 +33,8 @@ class ServerSettings:
     """Processes that answer requests (`TRACELAKE_WORKERS`)."""
     ingest_success_status: int = 200
     """Status of a successful ingest; 202 with an empty body for clients that insist (`TRACELAKE_INGEST_SUCCESS_STATUS`)."""
+    rate_limit_per_minute: int = 1000
+    """Requests a minute of a key without a limit of its own, or of an address (`TRACELAKE_RATE_LIMIT_PER_MINUTE`)."""
     lab_url: str = ""
     """Address of JupyterLab to link from the first page (`TRACELAKE_LAB_URL`)."""
     lake: LakeSettings = field(default_factory=LakeSettings)
@@ -51,6 +54,7 @@ class ServerSettings:
             port=_number(environment, "TRACELAKE_PORT", 3000, 65_535),
             workers=_number(environment, "TRACELAKE_WORKERS", 1, 64),
             ingest_success_status=_success(environment),
+            rate_limit_per_minute=_number(environment, "TRACELAKE_RATE_LIMIT_PER_MINUTE", 1000, RATE_LIMIT_MAX),
             lab_url=environment.get("TRACELAKE_LAB_URL", ""),
             lake=LakeSettings.from_env(environment),
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lake.control import Control
 
 from .bodies import Bodies
+from .rates import Rates
 from .settings import ServerSettings
 from .tenants import Tenants
 
@@ -17,6 +18,7 @@ class Server:
 
     settings: ServerSettings
     control: Control
+    rates: Rates
     tenants: Tenants
     bodies: Bodies
     cursor_secret: bytes

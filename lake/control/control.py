@@ -15,7 +15,7 @@ import hmac
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -35,7 +35,10 @@ from .keys import (
     Project,
     check_chosen_key,
     check_kind,
+    check_name,
     check_project_name,
+    check_rate_limit,
+    check_scopes,
     hash_of,
     id_of,
     new_id,
@@ -169,18 +172,33 @@ class Control:
             connection.execute(delete(projects).where(projects.c.name == name))
         return moved
 
-    def create_key(self, project: str, kind: str, *, key: str | None = None) -> NewKey:
+    def create_key(
+        self,
+        project: str,
+        kind: str,
+        *,
+        key: str | None = None,
+        name: str | None = None,
+        scopes: Collection[str] | None = None,
+        rate_limit: int | None = None,
+    ) -> NewKey:
         """Make a key of a project.
 
         Args:
             project: name of an existing project.
             kind: `ingest`, `live` or `test`.
             key: a key of the operator's own choice instead of a random one.
+            name: what people call it.
+            scopes: what it may do, less than all that its kind can.
+            rate_limit: requests a minute, if not what the server gives everybody.
 
         Raises:
-            ControlError: there is no such project or kind, or the chosen key is malformed or was used before.
+            ControlError: there is no such project or kind, the chosen key is malformed or was used before, or one of the
+                others cannot be.
         """
         family = check_kind(kind)
+        allowed = FAMILIES[family].scopes if scopes is None else check_scopes(family, scopes)
+        _check_settings(name, rate_limit)
         if key is not None:
             check_chosen_key(family, key)
         secret = key or new_key(family)
@@ -190,7 +208,9 @@ class Control:
             "hash": digest,
             "project": project,
             "kind": family,
-            "scopes": sorted(FAMILIES[family].scopes),
+            "name": name,
+            "scopes": sorted(allowed),
+            "rate_limit": rate_limit,
             "created_at_us": _us(self._now()),
         }
         with writing(self._engine) as connection, connection.begin():
@@ -244,7 +264,7 @@ class Control:
             return None
         self._note_use(found[0])
         key = _key(found[0])
-        return Principal(key.project, key.kind, key.environment, key.scopes, key.id)
+        return Principal(key.project, key.kind, key.environment, key.scopes, key.id, key.rate_limit)
 
     def _note_use(self, row: Row[Any]) -> None:
         """Note when a key was used. It is a courtesy to the operator: a request does not fail because of it."""
@@ -287,13 +307,22 @@ class Control:
         return target
 
 
+def _check_settings(name: str | None, rate_limit: int | None) -> None:
+    if name is not None:
+        check_name(name)
+    if rate_limit is not None:
+        check_rate_limit(rate_limit)
+
+
 def _key(row: Row[Any]) -> Key:
     kind: Kind = row.kind
     return Key(
         id=row.id,
+        name=row.name,
         project=row.project,
         kind=kind,
         scopes=frozenset(row.scopes),
+        rate_limit=row.rate_limit,
         created_at=_time(row.created_at_us),
         last_used_at=_time(row.last_used_at_us) if row.last_used_at_us is not None else None,
         revoked_at=_time(row.revoked_at_us) if row.revoked_at_us is not None else None,

@@ -23,13 +23,16 @@ from sqlalchemy import (
     Connection,
     Engine,
     ForeignKey,
+    Integer,
     MetaData,
     String,
     Table,
     create_engine,
     event,
+    inspect,
 )
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.schema import CreateColumn
 
 from ..disk import Disk, make_folders_durably
 from ..errors import ControlError
@@ -59,6 +62,8 @@ keys = Table(
     Column("created_at_us", BigInteger, nullable=False),
     Column("last_used_at_us", BigInteger),
     Column("revoked_at_us", BigInteger),
+    Column("name", String(100)),
+    Column("rate_limit", Integer),
 )
 
 
@@ -79,9 +84,20 @@ def open_database(url: str | URL) -> Engine:
             _prepare_sqlite(engine)
         with writing(engine) as connection, connection.begin():
             metadata.create_all(connection)
+            _add_columns(connection)
     except (SQLAlchemyError, ImportError) as error:  # ImportError: the URL's driver is not installed
         raise ControlError(f"the control database cannot be opened: {error}") from error
     return engine
+
+
+def _add_columns(connection: Connection) -> None:
+    """Give the tables of an older version the columns that have been added since; they may all be null."""
+    for table in metadata.sorted_tables:
+        known = {column["name"] for column in inspect(connection).get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in known:
+                text = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {text}")
 
 
 def writing(engine: Engine) -> Connection:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -30,6 +31,7 @@ Scope = Literal["ingest", "read", "sql", "alerts", "admin"]
 """One permission of a key."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
+SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 CHOSEN_MIN_CHARACTERS = 8
 """Characters after the prefix of a key that an operator chose."""
@@ -37,9 +39,14 @@ CHOSEN_MIN_CHARACTERS = 8
 KEY_MAX_CHARACTERS = 256
 """Characters of a whole key; longer ones are not looked up."""
 
+RATE_LIMIT_MAX = 10_000
+"""Requests a minute that a key may have."""
+
+NAME_MAX_CHARACTERS = 100
+
 _ID_DIGITS = 12
 _SECRET_BYTES = 32
-_ALL: frozenset[Scope] = frozenset(get_args(Scope))
+_ALL: frozenset[Scope] = frozenset(SCOPES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +87,13 @@ class Key:
 
     id: str
     """Public: prefix and 12 hex digits, for logs and for revoking."""
+    name: str | None
+    """What people call it."""
     project: str
     kind: Kind
     scopes: frozenset[Scope]
+    rate_limit: int | None
+    """Requests a minute; None: what the server gives everybody."""
     created_at: datetime
     last_used_at: datetime | None
     """To the hour; None: never."""
@@ -112,6 +123,8 @@ class Principal:
     environment: Environment
     scopes: frozenset[Scope]
     key_id: str
+    rate_limit: int | None = None
+    """Requests a minute; None: what the server gives everybody."""
 
 
 def new_key(kind: Kind) -> str:
@@ -162,6 +175,35 @@ def check_project_name(name: str) -> None:
         )
     if name == _TAKEN:
         raise ControlError(f"project: {name!r} is the folder of the notebooks; choose another name")
+
+
+def check_scopes(kind: Kind, scopes: Collection[str]) -> frozenset[Scope]:
+    """
+    Raises:
+        ControlError: keys of this kind cannot have one of them, or there are none.
+    """
+    possible = FAMILIES[kind].scopes
+    if not scopes or not possible.issuperset(scopes):
+        raise ControlError(f"scopes: a key of kind {kind!r} has one or more of {', '.join(sorted(possible))}")
+    return frozenset(scope for scope in possible if scope in scopes)
+
+
+def check_rate_limit(rate_limit: int) -> None:
+    """
+    Raises:
+        ControlError: no key may have such a limit.
+    """
+    if not 1 <= rate_limit <= RATE_LIMIT_MAX:
+        raise ControlError(f"rate_limit: {rate_limit} must be from 1 to {RATE_LIMIT_MAX} requests a minute")
+
+
+def check_name(name: str) -> None:
+    """
+    Raises:
+        ControlError: nobody could read such a name of a key.
+    """
+    if not 0 < len(name) <= NAME_MAX_CHARACTERS or not name.isprintable():
+        raise ControlError(f"name: {name!r} must be 1 to {NAME_MAX_CHARACTERS} printable characters")
 
 
 def check_kind(kind: str) -> Kind:

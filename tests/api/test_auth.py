@@ -52,7 +52,8 @@ def control(tmp_path):
 
 def principal(control, header, scope):
     """Who a request with this header comes from."""
-    request: Any = SimpleNamespace(headers=Headers({"authorization": header} if header is not None else {}))
+    headers = Headers({"authorization": header} if header is not None else {})
+    request: Any = SimpleNamespace(headers=headers, scope={"state": {}})
     server: Any = SimpleNamespace(control=control)  # auth looks at nothing else of it
     return asyncio.run(authorized(request, server, scope))
 

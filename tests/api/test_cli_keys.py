@@ -33,6 +33,29 @@ def test_create_prints_the_key_alone_and_it_opens_the_lake(data, kind, prefix):
     assert (principal.project, principal.kind) == ("default", kind)
 
 
+def test_a_key_may_have_a_name_a_limit_and_less_to_do(data):
+    options = ["--name", "CI", "--scope", "read", "--scope", "sql", "--rate-limit", "10000"]
+    created = json.loads(output("keys", "create", "--data", data, "--kind", "live", *options, "--json"))
+    assert (created["name"], created["scopes"], created["rate_limit"]) == ("CI", ["read", "sql"], 10_000)
+    assert "CI" in output("keys", "list", "--data", data)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--kind", "ingest", "--scope", "read"], "a key of kind 'ingest' has one or more of ingest"),
+        (["--kind", "live", "--name", "a\nb"], "1 to 100 printable characters"),
+    ],
+)
+def test_what_a_key_cannot_have_is_refused(data, options, words):
+    assert words in refusal("keys", "create", "--data", data, *options)
+
+
+@pytest.mark.parametrize("options", [["--rate-limit", "0"], ["--rate-limit", "10001"], ["--scope", "all"]])
+def test_a_limit_or_scope_that_there_is_not_is_a_wrong_command_line(data, options):
+    assert run("keys", "create", "--data", data, "--kind", "live", *options).returncode == 2
+
+
 def test_the_key_that_the_reference_prints_can_be_registered(data):
     key = "proj_abc123..."
     assert output("keys", "create", "--data", data, "--kind", "ingest", "--key", key) == key + "\n"
@@ -60,7 +83,7 @@ def test_list_shows_ids_and_never_keys_even_on_a_narrow_terminal(data):
         control.revoke_key(revoked.key.id)
     printed = output("keys", "list", "--data", data)
     heading, *rows = printed.splitlines()
-    assert heading.split() == ["ID", "PROJECT", "KIND", "CREATED", "LAST", "USED", "REVOKED"]
+    assert heading.split() == ["ID", "PROJECT", "KIND", "NAME", "CREATED", "LAST", "USED", "REVOKED"]
     assert [row.split()[:3] for row in rows] == [
         [good.key.id, "default", "live"],
         [revoked.key.id, "default", "test"],

@@ -39,6 +39,7 @@ def test_a_server_without_its_control_database_says_so_and_tells_clients_to_come
         assert told == {"status": "unhealthy", "error": "Database unreachable", "db_ok": False}
         refused = client.post("/ingest/errors", json={"error_type": "A", "message": ""})
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert sick.headers["x-ratelimit-limit"] == refused.headers["x-ratelimit-limit"] == "1000"
 
 
 JSON = {"Content-Type": "application/json"}
@@ -73,3 +74,17 @@ def test_an_answer_without_a_key_has_them_too(anonymous):
     assert answer.status_code == 401
     assert answer.json()["error"]["request_id"] == answer.headers["x-request-id"]
     assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("number", ["a", "7f3a8b2e-4d.X_9", "a" * 64])
+def test_a_sane_number_of_the_caller_is_kept(anonymous, number):
+    answer = anonymous.get("/v1/traces", headers={"X-Request-Id": number})
+    assert answer.headers.get_list("x-request-id") == [number]
+    assert answer.json()["error"]["request_id"] == number
+
+
+@pytest.mark.parametrize("number", ["", "a" * 65, "a b", "<script>", "a,b", "\xe4"])
+def test_another_number_of_the_caller_is_replaced(anonymous, number):
+    answer = anonymous.get("/v1/traces", headers={"X-Request-Id": number.encode("latin-1")})
+    assert re.fullmatch(r"req_[0-9a-f]{10}", answer.headers["x-request-id"])
+    assert answer.json()["error"]["request_id"] == answer.headers["x-request-id"]

@@ -14,7 +14,7 @@ from litestar.exceptions import ImproperlyConfiguredException, ValidationExcepti
 
 import lake.errors
 from api import problems
-from api.app import with_headers
+from api.headers import with_headers
 from api.problems import PROTOBUF, STATUS, answer, problem_of
 from lake.errors import (
     CommitConflict,

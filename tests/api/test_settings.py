@@ -12,7 +12,7 @@ from lake.settings import LakeSettings
 
 def test_without_an_environment_everything_has_its_default():
     assert ServerSettings.from_env({}) == ServerSettings()
-    assert ServerSettings() == ServerSettings(Path("data"), None, "127.0.0.1", 3000, 1, 200, "", LakeSettings())
+    assert ServerSettings() == ServerSettings(Path("data"), None, "127.0.0.1", 3000, 1, 200, 1000, "", LakeSettings())
 
 
 def test_an_empty_variable_is_an_absent_one():
@@ -29,6 +29,7 @@ def test_every_variable_is_read():
             "TRACELAKE_PORT": "8080",
             "TRACELAKE_WORKERS": "4",
             "TRACELAKE_INGEST_SUCCESS_STATUS": "202",
+            "TRACELAKE_RATE_LIMIT_PER_MINUTE": "500",
             "TRACELAKE_LAB_URL": "http://lab",
             "TRACELAKE_BODY_MAX_BYTES": "1000",
         }
@@ -40,6 +41,7 @@ def test_every_variable_is_read():
         8080,
         4,
         202,
+        500,
         "http://lab",
         LakeSettings(body_max_bytes=1000),
     )
@@ -55,6 +57,8 @@ def test_every_variable_is_read():
         ("WORKERS", "0"),
         ("WORKERS", "65"),
         ("WORKERS", "1.5"),
+        ("RATE_LIMIT_PER_MINUTE", "0"),
+        ("RATE_LIMIT_PER_MINUTE", "10001"),
         ("INGEST_SUCCESS_STATUS", "201"),
         ("INGEST_SUCCESS_STATUS", "ok"),
         ("BODY_MAX_BYTES", "0"),

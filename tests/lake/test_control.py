@@ -56,6 +56,51 @@ def everything_on_disk(data):
     return b"".join(path.read_bytes() for path in data.rglob("*") if path.is_file())
 
 
+# A database of an older version
+
+OLD_TABLES = """
+CREATE TABLE projects (name VARCHAR(63) NOT NULL, created_at_us BIGINT NOT NULL, PRIMARY KEY (name));
+CREATE TABLE keys (
+    id VARCHAR(32) NOT NULL, hash VARCHAR(64) NOT NULL, project VARCHAR(63) NOT NULL, kind VARCHAR(16) NOT NULL,
+    scopes JSON NOT NULL, created_at_us BIGINT NOT NULL, last_used_at_us BIGINT, revoked_at_us BIGINT,
+    PRIMARY KEY (id), UNIQUE (hash), FOREIGN KEY(project) REFERENCES projects (name)
+);
+CREATE INDEX ix_keys_project ON keys (project);
+"""
+"""What version 0.1 made before keys had names and limits."""
+
+
+def test_keys_of_an_older_database_go_on_working(tmp_path):
+    old = "mtk_live_" + "0" * 76
+    with closing(sqlite3.connect(tmp_path / "tracelake.db")) as database, database:
+        database.executescript(OLD_TABLES)
+        database.execute("INSERT INTO projects VALUES ('shop', 1)")
+        values = (old[:21], sha256(old.encode()).hexdigest(), "shop", "live", '["read"]', 1)
+        database.execute("INSERT INTO keys VALUES (?, ?, ?, ?, ?, ?, NULL, NULL)", values)
+    for _ in range(2):  # the second time there is nothing left to do
+        with Control(tmp_path) as control:
+            principal = control.authenticate(old)
+            assert principal is not None
+            assert (principal.project, principal.scopes, principal.rate_limit) == ("shop", frozenset(["read"]), None)
+            new = control.create_key("shop", "live", name="CI", rate_limit=10_000)
+            assert {key.name for key in control.list_keys("shop")} == {None, "CI"}
+            limited = control.authenticate(new.secret)
+            assert limited is not None
+            assert limited.rate_limit == 10_000
+
+
+def test_two_processes_may_find_an_older_database_at_once(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "tracelake.db")) as database, database:
+        database.executescript(OLD_TABLES)
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        assert pool.map(_opened, [tmp_path] * 4) == [[], [], [], []]
+
+
+def _opened(data):
+    with Control(data) as control:
+        return control.list_keys()
+
+
 # Projects
 
 
