@@ -12,6 +12,7 @@ import lake
 from lake import queries
 from lake.compaction import Compactor
 from lake.folder import LakeFolder
+from lake.occurrences import occurrences as made_of
 from tests.lake.checks import DISK
 from tests.lake.rows import Row, error, exception_event, span, table, trace_id
 from tests.lake.spans import START
@@ -26,14 +27,23 @@ def raised(message="no item", at_s=0.0, **known):
 
 
 def occurrences(tmp_path, errors, exceptions):
-    """What the view says of these rows of the tables."""
+    """What the view says of these rows of the tables, which is what is made of them without SQL."""
     lake_folder = LakeFolder(tmp_path)
+    reported, happened = table(lake_folder, "errors", errors), table(lake_folder, "exceptions", exceptions)
     with duckdb.connect(":memory:") as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.register("reported_rows", table(lake_folder, "errors", errors))
-        connection.register("raised_rows", table(lake_folder, "exceptions", exceptions))
+        connection.register("reported_rows", reported)
+        connection.register("raised_rows", happened)
         query = queries.errors("SELECT * FROM reported_rows", "SELECT * FROM raised_rows")
-        return connection.sql(query).to_arrow_table().to_pylist()
+        found = connection.sql(query).to_arrow_table()
+    alike = made_of(reported, happened)
+    assert alike.column_names == found.column_names
+    assert by_id(alike) == by_id(found)
+    return found.to_pylist()
+
+
+def by_id(rows):
+    return sorted(rows.to_pylist(), key=lambda row: row["id"])
 
 
 def expected(errors, exceptions):
