@@ -125,7 +125,8 @@ def _shared(rows: pa.Table, places: Integers, others: pa.Table, others_places: I
     keys, known = (
         side.column(key).combine_chunks().take(pa.array(at)) for side, at in ((rows, places), (others, others_places))
     )
-    return places[pc.is_in(keys, value_set=known).to_numpy(zero_copy_only=False)]
+    found: Integers = places[pc.is_in(keys, value_set=known).to_numpy(zero_copy_only=False)]
+    return found
 
 
 def _groups(reported: pa.Table, left: Integers, raised: pa.Table, right: Integers, key: str) -> Integers:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,6 +20,7 @@ import pyarrow.compute as pc
 
 from . import queries
 from .exceptions import exceptions_of
+from .file_cache import Digest, FileCache
 from .landing import LandingFile, read_rows
 from .schema import BATCHES, EXCEPTIONS, SPANS
 from .snapshot import Snapshot, TableSnapshot
@@ -40,9 +42,10 @@ class Relation:
 class Relations:
     """The tables of one snapshot."""
 
-    def __init__(self, snapshot: Snapshot, cache: LandingCache) -> None:
+    def __init__(self, snapshot: Snapshot, cache: LandingCache, files: FileCache) -> None:
         self._snapshot = snapshot
         self._cache = cache
+        self._files = files
 
     def of(
         self,
@@ -73,10 +76,44 @@ class Relations:
         text = queries.source(table.table, files, waiting, promoted, empty=empty, extra=tail if decoded else "")
         return Relation(text, tables)
 
-    def is_empty(self, name: str, *, since: dt.datetime | None = None, until: dt.datetime | None = None) -> bool:
-        """Whether the table has no file that can hold a row with a time in `[since, until)`."""
+    def rows(
+        self,
+        name: str,
+        columns: Sequence[str],
+        *,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        time: str | None = None,
+    ) -> pa.Table:
+        """The rows of a small table in Arrow, those of data files out of the cache: at least those in `[since, until)`.
+
+        Args:
+            columns: some of the table.
+            time: the column that the times are of; by default the one that the table is partitioned by.
+        """
         table = self._snapshot.tables[name]
-        return not table.tail and not table.data_files(since=since, until=until)
+        schema = _schema_of(table, columns)
+        files = table.data_files(since=since, until=until, time=time)
+        return pa.concat_tables([self._waiting(table, columns), *(self._files.rows(path, schema) for path in files)])
+
+    def digest(self, name: str, columns: Sequence[str], make: Digest) -> pa.Table:
+        """What `make` makes of the rows of each day of a small table, one below the other, and of those that wait.
+
+        Args:
+            make: must not mind in how many parts the rows come; a day that has not changed is not asked about again.
+        """
+        table = self._snapshot.tables[name]
+        schema = _schema_of(table, columns)
+        days = groupby(sorted(table.data_files()), key=lambda path: path.rsplit("/", 3)[-3])  # day=.../hour=.../file
+        found = [self._files.digest(tuple(paths), schema, make) for _, paths in days]
+        return pa.concat_tables([make(self._waiting(table, columns)), *found])
+
+    def is_empty(
+        self, name: str, *, since: dt.datetime | None = None, until: dt.datetime | None = None, time: str | None = None
+    ) -> bool:
+        """Whether the table has no file that can hold a row with a time in `[since, until)`; `time` as in `of`."""
+        table = self._snapshot.tables[name]
+        return not table.tail and not table.data_files(since=since, until=until, time=time)
 
     def row_count(self, name: str, *, since: dt.datetime, until: dt.datetime) -> int:
         """About how many rows a table has with a time in `[since, until)`, without those that wait in the landing."""
@@ -108,6 +145,14 @@ class Relations:
         errors = self.of("errors", since=since, until=until, time="timestamp")
         return Relation(queries.errors(errors.text, exceptions.text), {**errors.tables, **exceptions.tables})
 
+    def _waiting(self, table: TableSnapshot, columns: Sequence[str]) -> pa.Table:
+        """Columns of the rows of the tail."""
+        decoded = self._decoded_tail(table, None)
+        if decoded is None:
+            schema = table.table.arrow_schema
+            decoded = pa.concat_tables([schema.empty_table(), *(self._cache.rows(file, schema) for file in table.tail)])
+        return decoded.select(columns)
+
     def _decoded_tail(self, table: TableSnapshot, trace_id: str | None) -> pa.Table | None:
         """The rows of the tail where they are wanted in Arrow; None where DuckDB reads the files itself."""
         schema = table.table.arrow_schema
@@ -122,6 +167,10 @@ class Relations:
         else:
             return None
         return pa.concat_tables([schema.empty_table(), *found])
+
+
+def _schema_of(table: TableSnapshot, columns: Sequence[str]) -> pa.Schema:
+    return pa.schema([table.table.arrow_schema.field(column) for column in columns])
 
 
 def shifted(time: dt.datetime, by: dt.timedelta) -> dt.datetime:

@@ -23,8 +23,12 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
-from . import trace_list, trace_view
+from . import error_view, trace_list, trace_view
+from .error_groups import ErrorFilter, Sort
+from .error_status import Decision, ErrorStatus
+from .error_view import ErrorView
 from .errors import InvalidParameter, QueryError
+from .file_cache import FileCache
 from .folder import LakeFolder, open_folder
 from .relations import LandingCache, Relation, Relations
 from .result import Result, refusals
@@ -37,11 +41,13 @@ TRACE_MAX_SPANS = 10_000
 """Spans of one trace that are read at most."""
 
 _CACHE_MAX_BYTES = 128 * 2**20
+_FILE_CACHE_MAX_BYTES = 64 * 2**20
 _QUESTIONS = (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI)
 """MULTI is PIVOT."""
 
 _NO_VIEWS: Mapping[str, Relation] = {}
 _NO_TABLES: Mapping[str, pa.Table] = {}
+_NO_DECISIONS: Mapping[str, Decision] = {}
 
 
 class Lake:
@@ -172,6 +178,93 @@ class Lake:
         views = self._relations().views({"deploys"})
         return self._ask(f"SELECT * FROM deploys{where} ORDER BY deployed_at DESC, id", params, views)
 
+    def error_groups(
+        self,
+        *,
+        since: dt.datetime,
+        until: dt.datetime,
+        service: str | None = None,
+        environment: str | None = None,
+        text: str | None = None,
+        sort: Sort = "last_seen",
+        limit: int = 50,
+    ) -> Result:
+        """Groups of the errors in `[since, until)`: one row per fingerprint.
+
+        Args:
+            text: stands in the class, the message or the location of some occurrence, in any case of letters.
+            sort: `last_seen`, `first_seen` or `count`, the highest first.
+
+        Returns:
+            fingerprint, exception_class, message, location, trace_id (of the latest one), count, users, services,
+            environments, first_seen_at, last_seen_at, status, regressed, first_version, first_git_sha, last_version,
+            last_git_sha, counts (occurrences in each of `lake.time_buckets.buckets(since, until, most=48)`). First and last
+            are of all that the lake keeps, the other columns of the window.
+
+        Raises:
+            InvalidParameter: a time has no time zone.
+        """
+        return self.error_page(ErrorFilter(since, until, service, environment, text), sort=sort, limit=limit)
+
+    def error_page(
+        self,
+        asked: ErrorFilter,
+        *,
+        decisions: Mapping[str, Decision] = _NO_DECISIONS,
+        status: ErrorStatus | None = None,
+        sort: Sort = "last_seen",
+        limit: int = 50,
+        after: tuple[Any, str] | None = None,
+    ) -> Result:
+        """`error_groups`, as pages and with what people decided.
+
+        Args:
+            decisions: by fingerprint; a server keeps them, a lake does not.
+            status: only groups that are `open`, `resolved` or `ignored` now.
+            after: value of the sort column and fingerprint of the last row of the page before.
+        """
+        _check_times(since=asked.since, until=asked.until)
+        relations = self._relations()
+        found = error_view.page(asked, relations, decisions=decisions, status=status, sort=sort, limit=limit, after=after)
+        return self._ask("SELECT * FROM _found", tables={"_found": found})
+
+    def error_view(
+        self, fingerprint: str, *, since: dt.datetime, until: dt.datetime, decisions: Mapping[str, Decision] = _NO_DECISIONS
+    ) -> ErrorView | None:
+        """One group of errors as the API shows it, None if the lake keeps none of it; arguments as `error_groups`."""
+        _check_times(since=since, until=until)
+        asked = ErrorFilter(since, until, fingerprint=fingerprint)
+        return error_view.view(asked, self._relations(), decisions=decisions)
+
+    def error_occurrences(
+        self,
+        fingerprint: str,
+        *,
+        since: dt.datetime,
+        until: dt.datetime,
+        limit: int = 50,
+        before: tuple[dt.datetime, str] | None = None,
+    ) -> Result | None:
+        """The occurrences of one group in `[since, until)`, newest first, with the columns of the view `errors`.
+
+        Args:
+            before: time and id of the last row of the page before.
+
+        Returns:
+            None if the lake keeps no error of this fingerprint.
+
+        Raises:
+            InvalidParameter: a time has no time zone.
+        """
+        _check_times(since=since, until=until)
+        asked = ErrorFilter(since, until, fingerprint=fingerprint)
+        found = error_view.occurrences(asked, self._relations(), self._table, limit=limit, before=before)
+        return None if found is None else self._ask("SELECT * FROM _found", tables={"_found": found})
+
+    def has_error(self, fingerprint: str) -> bool:
+        """Whether the lake keeps an error of this fingerprint."""
+        return error_view.is_known(fingerprint, self._relations())
+
     def traces(
         self,
         *,
@@ -216,7 +309,7 @@ class Lake:
         self.close()
 
     def _relations(self, snapshot: Snapshot | None = None) -> Relations:
-        return Relations(snapshot or self.snapshot(), self._shared.landing)
+        return Relations(snapshot or self.snapshot(), self._shared.landing, self._shared.files)
 
     def _table(self, query: str, params: Mapping[str, Any], source: Relation) -> pa.Table:
         return self._ask(query, params or None, tables=source.tables).arrow()
@@ -247,6 +340,7 @@ class _Shared:
         self.lock = threading.Lock()
         self.reader = SnapshotReader(folder, keep_s=settings.snapshot_keep_s)
         self.landing = LandingCache(_CACHE_MAX_BYTES)
+        self.files = FileCache(_FILE_CACHE_MAX_BYTES)
         self.duckdb = duckdb.connect(
             ":memory:",
             config={

@@ -1,0 +1,92 @@
+"""Deploys: which one came before what.
+
+Takes   the table `deploys` of a snapshot.
+Gives   every deploy once with its predecessor, pages of them, and the latest one before a time.
+Refuses nothing.
+
+A deploy without a service is one of every service of the project. Deploys are few, so they are kept in memory and no SQL
+is planned for them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from .relations import Relations
+from .schema import DEPLOYS, TIMESTAMP
+from .wire.arrays import booleans
+
+_SERIES = ("service_name", "environment")
+"""Deploys that are equal in these follow each other."""
+
+
+def deploys(lake: Relations) -> pa.Table:
+    """Every deploy, newest first, with `predecessor_id`: the deploy before it of the same service and environment.
+
+    A repeated Idempotency-Key gives the same id; then the one that came first counts.
+    """
+    rows = lake.rows("deploys", DEPLOYS.arrow_schema.names).sort_by([("id", "ascending"), ("ingested_at", "ascending")])
+    if rows.num_rows:
+        ids = rows.column("id").combine_chunks()
+        is_repeat = pc.equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
+        rows = rows.filter(booleans(np.append(True, ~is_repeat)))
+    rows = rows.sort_by([*((name, "ascending") for name in _SERIES), ("deployed_at", "ascending"), ("id", "ascending")])
+    rows = rows.append_column("predecessor_id", _predecessors(rows.combine_chunks()))
+    return rows.sort_by([("deployed_at", "descending"), ("id", "descending")]).combine_chunks()
+
+
+def _predecessors(rows: pa.Table) -> pa.Array:
+    """The id of the row before, if it is of the same series."""
+    if not rows.num_rows:
+        return pa.array([], pa.string())
+    follows = np.ones(rows.num_rows - 1, dtype=np.bool_)
+    for name in _SERIES:
+        codes = pc.fill_null(rows.column(name).combine_chunks().dictionary_encode().indices, -1).to_numpy()
+        follows &= codes[1:] == codes[:-1]
+    before = np.arange(rows.num_rows) - 1
+    return rows.column("id").combine_chunks().take(pa.array(before, mask=np.append(True, ~follows)))
+
+
+def of_services(rows: pa.Table, services: Sequence[str], environments: Sequence[str]) -> pa.Table:
+    """The deploys of one of these services or of every service, in one of these environments or in none that is named.
+
+    Args:
+        environments: none means that nothing is known about them, and any will do.
+    """
+    wanted = _is_in(rows.column("service_name"), services)
+    if environments:
+        wanted = pc.and_(wanted, _is_in(rows.column("environment"), environments))
+    return rows.filter(wanted)
+
+
+def latest_before(rows: pa.Table, time: dt.datetime) -> pa.Table:
+    """The latest deploy at or before a time, or no row.
+
+    Args:
+        rows: deploys, newest first.
+    """
+    return rows.filter(pc.less_equal(rows.column("deployed_at"), pa.scalar(time, TIMESTAMP))).slice(0, 1)
+
+
+def within(rows: pa.Table, since: dt.datetime, until: dt.datetime) -> pa.Table:
+    """The deploys in `[since, until)`."""
+    times = rows.column("deployed_at")
+    return rows.filter(
+        pc.and_(pc.greater_equal(times, pa.scalar(since, TIMESTAMP)), pc.less(times, pa.scalar(until, TIMESTAMP)))
+    )
+
+
+def older(rows: pa.Table, than: tuple[dt.datetime, str]) -> pa.Table:
+    """The deploys that come after a time and id in the order of lists, newest first."""
+    times, time = rows.column("deployed_at"), pa.scalar(than[0], TIMESTAMP)
+    same_time = pc.and_(pc.equal(times, time), pc.less(rows.column("id"), than[1]))
+    return rows.filter(pc.or_(pc.less(times, time), same_time))
+
+
+def _is_in(column: pa.ChunkedArray, values: Sequence[str]) -> pa.ChunkedArray:
+    return pc.or_(pc.is_null(column), pc.is_in(column, value_set=pa.array(values, pa.string())))
