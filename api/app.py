@@ -18,7 +18,7 @@ from litestar.types import ASGIApp
 
 from lake.control import Control
 
-from . import ingest, traces
+from . import deploys, errors, ingest, traces
 from .bodies import Bodies, Inflight
 from .headers import with_headers
 from .health import health
@@ -33,7 +33,7 @@ from .settings import ServerSettings
 from .state import Server
 from .tenants import Tenants
 
-_ROUTES = [health, *ingest.ROUTES, *traces.ROUTES]
+_ROUTES = [health, *ingest.ROUTES, *traces.ROUTES, *errors.ROUTES, *deploys.ROUTES]
 
 
 def open_server(settings: ServerSettings) -> Server:

@@ -25,3 +25,13 @@ def iso_ns(ns: int) -> str:
 def time_of(ns: int) -> dt.datetime:
     """Nanoseconds since the Unix epoch as a time; what is below a microsecond is cut."""
     return EPOCH + dt.timedelta(microseconds=ns // 1000)
+
+
+def microseconds(time: dt.datetime) -> int:
+    """Since the Unix epoch, exactly: a time in a cursor."""
+    return (time - EPOCH) // dt.timedelta(microseconds=1)
+
+
+def time_of_microseconds(us: int) -> dt.datetime:
+    """Microseconds since the Unix epoch as a time."""
+    return EPOCH + dt.timedelta(microseconds=us)

@@ -17,6 +17,8 @@ How data flows, which is also the order of imports:
     snapshot                                 one moment: a list of files
     queries, relations, result               questions -> SQL -> frames
     trace_list, trace_view, render           the answers about traces
+    occurrences, file_cache, error_status,
+    error_groups, error_view, deploys        the answers about errors and deploys
     store                                    `Lake`, what callers meet
     client                                   the same questions, asked of a server; knows nothing of files
 

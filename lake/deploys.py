@@ -24,9 +24,13 @@ from .wire.arrays import booleans
 _SERIES = ("service_name", "environment")
 """Deploys that are equal in these follow each other."""
 
+_PREDECESSOR = ("id", "version", "git_sha", "deployed_at")
+
 
 def deploys(lake: Relations) -> pa.Table:
-    """Every deploy, newest first, with `predecessor_id`: the deploy before it of the same service and environment.
+    """Every deploy, newest first, with `predecessor`: the deploy before it of the same service and environment.
+
+    `predecessor` has the fields `_PREDECESSOR`, and is null for the first one.
 
     A repeated Idempotency-Key gives the same id; then the one that came first counts.
     """
@@ -36,20 +40,25 @@ def deploys(lake: Relations) -> pa.Table:
         is_repeat = pc.equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
         rows = rows.filter(booleans(np.append(True, ~is_repeat)))
     rows = rows.sort_by([*((name, "ascending") for name in _SERIES), ("deployed_at", "ascending"), ("id", "ascending")])
-    rows = rows.append_column("predecessor_id", _predecessors(rows.combine_chunks()))
+    rows = rows.append_column("predecessor", _predecessors(rows))
     return rows.sort_by([("deployed_at", "descending"), ("id", "descending")]).combine_chunks()
 
 
 def _predecessors(rows: pa.Table) -> pa.Array:
-    """The id of the row before, if it is of the same series."""
-    if not rows.num_rows:
-        return pa.array([], pa.string())
-    follows = np.ones(rows.num_rows - 1, dtype=np.bool_)
+    """The row before each, if it is of the same series."""
+    follows = np.zeros(rows.num_rows, dtype=np.bool_)
+    if rows.num_rows:
+        follows[1:] = True
     for name in _SERIES:
-        codes = pc.fill_null(rows.column(name).combine_chunks().dictionary_encode().indices, -1).to_numpy()
-        follows &= codes[1:] == codes[:-1]
-    before = np.arange(rows.num_rows) - 1
-    return rows.column("id").combine_chunks().take(pa.array(before, mask=np.append(True, ~follows)))
+        codes = pc.fill_null(_whole(rows, name).dictionary_encode().indices, -1).to_numpy(zero_copy_only=False)
+        follows[1:] &= codes[1:] == codes[:-1]
+    before = pa.array(np.arange(rows.num_rows) - 1, mask=~follows)
+    fields = [_whole(rows, name).take(before) for name in _PREDECESSOR]
+    return pa.StructArray.from_arrays(fields, names=_PREDECESSOR, mask=booleans(~follows))
+
+
+def _whole(rows: pa.Table, name: str) -> pa.Array:
+    return rows.column(name).combine_chunks()
 
 
 def of_services(rows: pa.Table, services: Sequence[str], environments: Sequence[str]) -> pa.Table:
@@ -71,6 +80,25 @@ def latest_before(rows: pa.Table, time: dt.datetime) -> pa.Table:
         rows: deploys, newest first.
     """
     return rows.filter(pc.less_equal(rows.column("deployed_at"), pa.scalar(time, TIMESTAMP))).slice(0, 1)
+
+
+def page(
+    lake: Relations,
+    *,
+    since: dt.datetime,
+    until: dt.datetime,
+    service: str | None,
+    environment: str | None,
+    limit: int,
+    before: tuple[dt.datetime, str] | None,
+) -> pa.Table:
+    """The newest deploys of a window; arguments as `Lake.deploy_page`."""
+    rows = within(deploys(lake), since, until)
+    if service is not None:
+        rows = of_services(rows, [service], [])
+    if environment is not None:
+        rows = rows.filter(pc.equal(rows.column("environment"), environment))
+    return (rows if before is None else older(rows, before)).slice(0, limit)
 
 
 def within(rows: pa.Table, since: dt.datetime, until: dt.datetime) -> pa.Table:

@@ -22,8 +22,9 @@ from typing import Any, Self
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from . import error_view, trace_list, trace_view
+from . import deploys, error_view, trace_list, trace_view
 from .error_groups import ErrorFilter, Sort
 from .error_status import Decision, ErrorStatus
 from .error_view import ErrorView
@@ -177,6 +178,41 @@ class Lake:
         where, params = _conditions("deployed_at", since, until, service)
         views = self._relations().views({"deploys"})
         return self._ask(f"SELECT * FROM deploys{where} ORDER BY deployed_at DESC, id", params, views)
+
+    def deploy_page(
+        self,
+        *,
+        since: dt.datetime,
+        until: dt.datetime,
+        service: str | None = None,
+        environment: str | None = None,
+        limit: int = 50,
+        before: tuple[dt.datetime, str] | None = None,
+    ) -> Result:
+        """Deploys in `[since, until)`, newest first, each with its predecessor.
+
+        Args:
+            service: only its own deploys and those of every service.
+            before: time and id of the last row of the page before.
+
+        Returns:
+            The columns of the view `deploys`, and `predecessor`: id, version, git_sha and deployed_at of the deploy before
+            it of the same service and environment, null if there is none.
+
+        Raises:
+            InvalidParameter: a time has no time zone.
+        """
+        _check_times(since=since, until=until)
+        found = deploys.page(
+            self._relations(), since=since, until=until, service=service, environment=environment, limit=limit, before=before
+        )
+        return self._ask("SELECT * FROM _found", tables={"_found": found})
+
+    def deploy(self, deploy_id: str) -> dict[str, Any] | None:
+        """One deploy, as a row of `deploy_page`; None if there is no such deploy."""
+        every = deploys.deploys(self._relations())
+        found: list[dict[str, Any]] = every.filter(pc.equal(every.column("id"), deploy_id)).to_pylist()
+        return found[0] if found else None
 
     def error_groups(
         self,

@@ -8,6 +8,7 @@ Nothing of it is needed to read a lake: who loses the database makes new keys.
 
     keys        the families of keys, their grammar and hash; pure
     database    tables and connections
+    decisions   what people decided about groups of errors
     control     `Control`
 """
 

@@ -26,6 +26,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from ..disk import Disk, make_folders_durably
 from ..errors import ControlError, Overloaded
 from .database import keys, open_database, projects, sqlite_url, writing
+from .decisions import Decisions, forget
 from .keys import (
     FAMILIES,
     Key,
@@ -82,6 +83,7 @@ class Control:
         self._monotonic_s = monotonic_s
         self._now = now
         self._trusted: dict[str, tuple[float, Principal]] = {}
+        self.decisions = Decisions(self._engine, now)
 
     def __enter__(self) -> Self:
         return self
@@ -168,6 +170,7 @@ class Control:
             self._end_keys(connection, name)
         moved = self._move_away(name)
         with writing(self._engine) as connection, connection.begin():
+            forget(connection, name)
             connection.execute(delete(keys).where(keys.c.project == name))
             connection.execute(delete(projects).where(projects.c.name == name))
         return moved

@@ -66,6 +66,17 @@ keys = Table(
     Column("rate_limit", Integer),
 )
 
+error_decisions = Table(
+    "error_decisions",
+    metadata,
+    Column("project", ForeignKey("projects.name"), primary_key=True),
+    Column("environment", String(16), primary_key=True),  # live or sandbox
+    Column("fingerprint", String(256), primary_key=True),
+    Column("status", String(16), nullable=False),
+    Column("decided_at_us", BigInteger, nullable=False),
+    Column("decided_by", String(32), nullable=False),  # id of a key
+)
+
 
 def sqlite_url(data: Path) -> URL:
     """The URL of the database that lies in a data folder."""

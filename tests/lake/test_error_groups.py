@@ -36,7 +36,7 @@ def groups(opened, **asked):
 
 
 def page(opened, decisions=None, **asked):
-    return opened.error_page(ErrorFilter(**WINDOW), decisions=decisions or {}, **asked).rows()
+    return opened.error_page(ErrorFilter(WINDOW["since"], WINDOW["until"]), decisions=decisions or {}, **asked).rows()
 
 
 def test_a_group_says_what_where_and_when(opened, landing, settle):

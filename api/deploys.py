@@ -1,0 +1,115 @@
+"""Deploys: `GET /v1/deploys` and `GET /v1/deploys/{deploy_id}`.
+
+Takes   service, environment, start_time, end_time, limit, cursor.
+Gives   deploys, newest first, each with the one before it.
+Refuses parameters outside their limits (400), unknown ids (404).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from functools import partial
+from typing import Any
+
+from litestar import Request, Response, route
+from litestar.openapi.spec import OpenAPIType, Schema
+
+import lake
+
+from . import paging
+from .auth import authorized
+from .deploy_answers import Deploy, DeployList, deploy
+from .paging import Page, Pager
+from .parameters import Parameters
+from .problems import NotFound
+from .reference import QUERY_ERRORS, described, path, query
+from .state import Server
+from .times import microseconds, time_of_microseconds
+
+_DEFAULT_LIMIT, _MAX_LIMIT = 50, 200
+_DEFAULT_WINDOW = dt.timedelta(days=7)
+
+_LIST_PARAMETERS = (
+    query("service", "only deploys of this service, and those of every service"),
+    query("environment", "only deploys to this environment"),
+    query("start_time", "ISO 8601; without it 7 days before end_time"),
+    query("end_time", "ISO 8601, not included; without it now"),
+    query(
+        "limit",
+        f"1 to {_MAX_LIMIT}, without it {_DEFAULT_LIMIT}",
+        Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=_MAX_LIMIT, default=_DEFAULT_LIMIT),
+    ),
+    query("cursor", "next_cursor of the page before; with the same filters"),
+)
+
+
+@route(
+    "/v1/deploys",
+    http_method=["GET", "HEAD"],
+    status_code=200,
+    summary="List deploys",
+    tags=["Deploys"],
+    operation_class=described(
+        "A page of the list", QUERY_ERRORS, answer=DeployList, parameters=_LIST_PARAMETERS, snapshot=True
+    ),
+)
+async def list_deploys(request: Request[Any, Any, Any], server: Server) -> Response[Any]:
+    """Deploys in a window, newest first."""
+    principal = await authorized(request, server, "read")
+    tenant = await server.tenants.of(principal)
+    parameters = Parameters(request)
+    service, environment = parameters.text("service"), parameters.text("environment")
+    pager = Pager(server, principal, "deploys", (service, environment))
+    asked = paging.asked(parameters, default_limit=_DEFAULT_LIMIT, max_limit=_MAX_LIMIT)
+    page = pager.page(asked, default=_DEFAULT_WINDOW, now=dt.datetime.now(dt.UTC))
+    snapshot, rows = await server.tenants.ask(partial(_rows, tenant.lake, page, service, environment))
+    content = pager.answer(
+        page, snapshot, rows, position=lambda row: (microseconds(row["deployed_at"]), row["id"]), item=deploy
+    )
+    return Response(DeployList(**content), headers={"X-Lake-Snapshot": snapshot})
+
+
+def _rows(lake: lake.Lake, page: Page, service: str | None, environment: str | None) -> tuple[str, list[dict[str, Any]]]:
+    """The snapshot and one deploy more than the page shows."""
+    at = page.pinned(lake)
+    found = at.deploy_page(
+        since=page.window.since,
+        until=page.window.until,
+        service=service,
+        environment=environment,
+        limit=page.limit + 1,
+        before=None if page.after is None else (time_of_microseconds(page.after[0]), page.after[1]),
+    )
+    return at.snapshot().token, found.rows()
+
+
+@route(
+    "/v1/deploys/{deploy_id:str}",
+    http_method=["GET", "HEAD"],
+    status_code=200,
+    summary="One deploy",
+    tags=["Deploys"],
+    operation_class=described(
+        "The deploy",
+        (*QUERY_ERRORS, 404),
+        answer=Deploy,
+        parameters=[path("deploy_id", "id of a deploy: deploy_ and 20 hexadecimal digits")],
+        snapshot=True,
+    ),
+)
+async def get_deploy(request: Request[Any, Any, Any], server: Server, deploy_id: str) -> Response[Any]:
+    """One deploy, with the one before it of the same service and environment."""
+    principal = await authorized(request, server, "read")
+    tenant = await server.tenants.of(principal)
+    return await server.tenants.ask(partial(_shown, tenant.lake, deploy_id))
+
+
+def _shown(lake: lake.Lake, deploy_id: str) -> Response[Any]:
+    at = lake.at(lake.snapshot())
+    found = at.deploy(deploy_id)
+    if found is None:
+        raise NotFound(f"There is no deploy {deploy_id}")
+    return Response(deploy(found), headers={"X-Lake-Snapshot": at.snapshot().token})
+
+
+ROUTES = [list_deploys, get_deploy]
