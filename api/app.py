@@ -18,7 +18,14 @@ from litestar.types import ASGIApp
 
 from lake.control import Control
 
-from . import deploys, errors, ingest, traces
+from . import (
+    deploys,
+    errors,
+    ingest,
+    keys,
+    removed,
+    traces,
+)
 from .bodies import Bodies, Inflight
 from .headers import with_headers
 from .health import health
@@ -33,7 +40,14 @@ from .settings import ServerSettings
 from .state import Server
 from .tenants import Tenants
 
-_ROUTES = [health, *ingest.ROUTES, *traces.ROUTES, *errors.ROUTES, *deploys.ROUTES]
+_ROUTES = [
+    health,
+    *deploys.ROUTES,
+    *errors.ROUTES,
+    *ingest.ROUTES,
+    *keys.ROUTES,
+    *traces.ROUTES,
+]
 
 
 def open_server(settings: ServerSettings) -> Server:
@@ -60,7 +74,7 @@ def create_app(server: Server) -> Litestar:
         server.control.close()
 
     return Litestar(
-        route_handlers=[home, *_ROUTES],
+        route_handlers=[home, *removed.ROUTES, *_ROUTES],
         dependencies={"server": Provide(lambda: server, sync_to_thread=False)},
         exception_handlers={Exception: answer},
         lifespan=[lifespan],

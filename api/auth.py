@@ -29,6 +29,18 @@ async def authorized(request: Request[Any, Any, Any], server: Server, scope: Sco
         Unauthorized: the key is missing, unknown or revoked.
         Forbidden: the key may not do this.
     """
+    principal = await identified(request, server)
+    if scope not in principal.scopes:
+        raise Forbidden(f"this key lacks the permission '{scope}': use another key")
+    return principal
+
+
+async def identified(request: Request[Any, Any, Any], server: Server) -> Principal:
+    """The principal of a request, whatever it may do.
+
+    Raises:
+        Unauthorized: the key is missing, unknown or revoked.
+    """
     key = bearer_key(request.headers.get("authorization", ""))
     if key is None:
         raise Unauthorized("missing_api_key")
@@ -38,8 +50,6 @@ async def authorized(request: Request[Any, Any, Any], server: Server, scope: Sco
     principal: Principal | None = state["principal"]
     if principal is None:
         raise Unauthorized
-    if scope not in principal.scopes:
-        raise Forbidden(f"this key lacks the permission '{scope}': use a key of another kind")
     return principal
 
 

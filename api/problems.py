@@ -19,6 +19,7 @@ from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # goog
 from litestar import MediaType, Request, Response
 from litestar.exceptions import HTTPException
 from msgspec import UNSET
+from sqlalchemy.exc import DBAPIError
 
 from lake.errors import (
     InvalidParameter,
@@ -151,7 +152,9 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, HTTPException) and error.status_code < 500:
         code = _CODES.get(error.status_code, "invalid_parameter")
         return Problem(error.status_code, code, error.detail, headers=error.headers or {})
-    if isinstance(error, OSError):  # no space, no file descriptors, a device that fails: it passes, or somebody mends it
+    if isinstance(
+        error, OSError | DBAPIError
+    ):  # no space, no file descriptors, a device that fails: it passes, or somebody mends it
         return Problem(503, "service_unavailable", _UNAVAILABLE, headers={"Retry-After": "5"})
     return Problem(500, "internal_error", _INTERNAL)
 

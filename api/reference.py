@@ -115,6 +115,8 @@ def described(  # noqa: PLR0913 - each says one thing of the route
         needs_key: whether it answers only who has a key.
         snapshot: whether the answer names the snapshot it was read from.
     """
+    if isinstance(body, type):
+        msgspec.json.Decoder(body)  # a struct that cannot be read fails here and not at the first request
     structs = tuple(kind for kind in (answer, body) if isinstance(kind, type))
     statuses = {*errors, *_OF_EVERYTHING, *(_OF_A_KEY if needs_key else ()), *(_OF_A_BODY if body else ())}
 

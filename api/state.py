@@ -23,3 +23,11 @@ class Server:
     bodies: Bodies
     cursor_secret: bytes
     """Signs cursors; the same in every worker and after a restart."""
+
+    def rate_limit(self, of_key: int | None) -> int:
+        """Requests a minute.
+
+        Args:
+            of_key: limit of a key's own, None if it has none.
+        """
+        return of_key or self.settings.rate_limit_per_minute

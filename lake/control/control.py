@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import URL, Connection, Row, delete, insert, or_, select, update
+from sqlalchemy import URL, Connection, Row, delete, insert, or_, select, tuple_, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from ..disk import Disk, make_folders_durably
@@ -29,6 +29,7 @@ from .database import keys, open_database, projects, sqlite_url, writing
 from .decisions import Decisions, forget
 from .keys import (
     FAMILIES,
+    KINDS,
     Key,
     Kind,
     NewKey,
@@ -222,18 +223,54 @@ class Control:
             row = connection.execute(insert(keys).values(values).returning(*keys.c)).one()
         return NewKey(_key(row), secret)
 
-    def list_keys(self, project: str | None = None) -> list[Key]:
+    def list_keys(
+        self,
+        project: str | None = None,
+        *,
+        kinds: Collection[Kind] = KINDS,
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> list[Key]:
         """The keys of one project or of all, the revoked ones too, oldest first.
+
+        Args:
+            kinds: only these.
+            after: id of a key; only those that come after it.
+            limit: how many at most.
 
         Raises:
             ControlError: there is no such project.
         """
-        query = select(keys).order_by(keys.c.created_at_us, keys.c.id)
+        query = select(keys).where(keys.c.kind.in_(kinds)).order_by(keys.c.created_at_us, keys.c.id).limit(limit)
+        if after is not None:
+            last = select(keys.c.created_at_us, keys.c.id).where(keys.c.id == after).subquery()
+            query = query.where(tuple_(keys.c.created_at_us, keys.c.id) > select(last).scalar_subquery())
         with self._engine.connect() as connection:
             if project is not None:
                 self._require_project(connection, project)
                 query = query.where(keys.c.project == project)
             return [_key(row) for row in connection.execute(query)]
+
+    def find_key(self, key_id: str) -> Key | None:
+        """A key by its id, also if it is revoked; None if there is none."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(keys).where(keys.c.id == key_id)).one_or_none()
+        return _key(row) if row else None
+
+    def change_key(self, key_id: str, *, name: str | None, rate_limit: int | None) -> Key:
+        """Give a key another name and limit; every process knows within `TRUST_S`.
+
+        Raises:
+            ControlError: there is no such key, or one of them cannot be.
+        """
+        _check_settings(name, rate_limit)
+        change = update(keys).where(keys.c.id == key_id).values(name=name, rate_limit=rate_limit).returning(*keys.c)
+        with writing(self._engine) as connection, connection.begin():
+            row = connection.execute(change).one_or_none()
+        if row is None:
+            raise ControlError("key: unknown; `tracelake keys list` shows the ids")
+        self._trusted.pop(row.hash, None)
+        return _key(row)
 
     def revoke_key(self, key: str) -> Key:
         """End a key; every process refuses it within `TRUST_S`. A key that was revoked before stays as it is.

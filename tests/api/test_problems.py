@@ -11,6 +11,7 @@ import structlog
 from google.rpc.status_pb2 import Status  # type: ignore[import-untyped]  # googleapis-common-protos ships no types
 from litestar import Litestar, get, post
 from litestar.exceptions import ImproperlyConfiguredException, ValidationException
+from sqlalchemy.exc import DBAPIError
 
 import lake.errors
 from api import problems
@@ -47,6 +48,7 @@ EXPECTED = [
     (Overloaded("full"), 503, "service_unavailable"),
     (ValidationException("wrong"), 400, "invalid_parameter"),
     (OSError(errno.ENOSPC, "No space left on device", "/secret/path"), 503, "service_unavailable"),
+    (DBAPIError("SELECT secret", {}, OSError("/secret/path")), 503, "service_unavailable"),
     (LakeCorrupt("/secret/path is gone"), 500, "internal_error"),
     (NotALake("/secret/path"), 500, "internal_error"),
     (CommitConflict("/secret/path"), 500, "internal_error"),
@@ -172,7 +174,7 @@ def test_an_error_that_nobody_foresaw_tells_nothing(refusing, logged, error, sta
     response = refusing(error).get("/v1/traces")
     assert "secret" not in response.text
     events = [(event["exc_info"], event["request_id"]) for event in logged]
-    is_ours_to_know = status == 500 or isinstance(error, OSError)
+    is_ours_to_know = status == 500 or isinstance(error, OSError | DBAPIError)
     assert events == ([(error, response.headers["x-request-id"])] if is_ours_to_know else [])
 
 
