@@ -40,7 +40,7 @@ from .settings import ServerSettings
 from .state import Server
 from .tenants import Tenants
 
-_ROUTES = [
+DESCRIBED_ROUTES = [
     health,
     *deploys.ROUTES,
     *errors.ROUTES,
@@ -74,12 +74,12 @@ def create_app(server: Server) -> Litestar:
         server.control.close()
 
     return Litestar(
-        route_handlers=[home, *removed.ROUTES, *_ROUTES],
+        route_handlers=[home, *removed.ROUTES, *DESCRIBED_ROUTES],
         dependencies={"server": Provide(lambda: server, sync_to_thread=False)},
         exception_handlers={Exception: answer},
         lifespan=[lifespan],
         state=State({"started_at_s": time.time()}),
-        openapi_config=openapi_config(_ROUTES),
+        openapi_config=openapi_config(DESCRIBED_ROUTES),
         logging_config=None,  # api.logs decides
         request_max_body_size=None,  # lake.settings decides, before and after inflation (api.bodies)
     )
