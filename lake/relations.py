@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -37,15 +37,22 @@ class Relation:
 
     text: str
     tables: Mapping[str, pa.Table] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+    """Parquet files that it names, as it names them."""
 
 
 class Relations:
     """The tables of one snapshot."""
 
-    def __init__(self, snapshot: Snapshot, cache: LandingCache, files: FileCache) -> None:
+    def __init__(self, snapshot: Snapshot, cache: LandingCache, files: FileCache, *, inside: bool = False) -> None:
+        """
+        Args:
+            inside: SQL names files by their path inside of the lake's folder, for who works there.
+        """
         self._snapshot = snapshot
         self._cache = cache
         self._files = files
+        self._outside = f"{snapshot.lake.path}/" if inside else ""
 
     def of(
         self,
@@ -65,16 +72,24 @@ class Relations:
             choose: which of the data files that are left can hold a row that is wanted.
         """
         table = self._snapshot.tables[name]
-        files = choose(table.data_files(since=since, until=until, time=time, trace_id=trace_id))
+        files = self._named(choose(table.data_files(since=since, until=until, time=time, trace_id=trace_id)))
         empty, tail = f"_{name}_empty", f"_{name}_tail"
         tables = {empty: table.table.arrow_schema.empty_table()}
         decoded = self._decoded_tail(table, trace_id)
         if decoded:
             tables[tail] = decoded
-        waiting = [str(file.path) for file in table.tail] if decoded is None else []
+        waiting = self._named(str(file.path) for file in table.tail) if decoded is None else []
         promoted = self._snapshot.lake.promoted
         text = queries.source(table.table, files, waiting, promoted, empty=empty, extra=tail if decoded else "")
-        return Relation(text, tables)
+        return Relation(text, tables, (*files, *waiting))
+
+    def _named(self, paths: Iterable[str]) -> list[str]:
+        return [path.removeprefix(self._outside) for path in paths]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every view that there is."""
+        return tuple(sorted(self._snapshot.tables))
 
     def rows(
         self,
@@ -135,15 +150,17 @@ class Relations:
             )
         if "deploys" in words:
             deploys = self.of("deploys")
-            views["deploys"] = Relation(queries.DEPLOYS.format(deploys=deploys.text), deploys.tables)
+            text = queries.DEPLOYS.format(deploys=deploys.text)
+            views["deploys"] = Relation(text, deploys.tables, deploys.files)
         return views
 
     def _errors(self, since: dt.datetime | None, until: dt.datetime | None) -> Relation:
         exceptions = self.of("exceptions", since=since, until=until, time="timestamp")
         if self.is_empty("errors", since=since, until=until):  # many a lake has spans only, and pairs take long to plan
-            return Relation(queries.raised_errors(exceptions.text), exceptions.tables)
+            return Relation(queries.raised_errors(exceptions.text), exceptions.tables, exceptions.files)
         errors = self.of("errors", since=since, until=until, time="timestamp")
-        return Relation(queries.errors(errors.text, exceptions.text), {**errors.tables, **exceptions.tables})
+        tables, files = {**errors.tables, **exceptions.tables}, (*errors.files, *exceptions.files)
+        return Relation(queries.errors(errors.text, exceptions.text), tables, files)
 
     def _waiting(self, table: TableSnapshot, columns: Sequence[str]) -> pa.Table:
         """Columns of the rows of the tail."""

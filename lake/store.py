@@ -17,6 +17,7 @@ import secrets
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -109,7 +110,16 @@ class Lake:
             statements = duckdb.extract_statements(query)
         if len(statements) != 1 or statements[0].type not in _QUESTIONS:
             raise QueryError("ask with one SELECT; a lake is changed by ingest and retention alone")
-        return self._ask(query, params, self._relations().views(_words(query)))
+        return self._ask(query, params, self._relations().views(words(query)))
+
+    def views(self, query: str, *, inside: bool = False) -> Views:
+        """What `sql` would let a query see, for who runs it elsewhere (`lake.sandbox`).
+
+        Args:
+            inside: name files by their path inside of the lake's folder.
+        """
+        relations = Relations(self.snapshot(), self._shared.landing, self._shared.files, inside=inside)
+        return Views(relations.names, relations.views(words(query)))
 
     def spans(
         self,
@@ -399,7 +409,17 @@ def open(path: str | Path, settings: LakeSettings | None = None) -> Lake:  # noq
     return Lake(open_folder(Path(path)), settings or LakeSettings())
 
 
-def _words(query: str) -> set[str]:
+@dataclass(frozen=True, slots=True)
+class Views:
+    """Views of one snapshot."""
+
+    names: tuple[str, ...]
+    """Every view that there is."""
+    named: Mapping[str, Relation]
+    """Those that a query can mean."""
+
+
+def words(query: str) -> set[str]:
     """Every word of a query in lower case: a superset of the views it names."""
     return {word.lower() for word in re.findall(r"\w+", query)}
 
