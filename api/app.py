@@ -17,6 +17,7 @@ from litestar.di import Provide
 from litestar.types import ASGIApp
 
 from lake.control import Control
+from lake.sandbox.parent import Sandbox
 
 from . import (
     deploys,
@@ -24,6 +25,7 @@ from . import (
     ingest,
     keys,
     removed,
+    sql,
     traces,
 )
 from .bodies import Bodies, Inflight
@@ -37,6 +39,7 @@ from .rates import Rates
 from .reference import openapi_config
 from .secret import cursor_secret
 from .settings import ServerSettings
+from .sql_runner import SqlRunner
 from .state import Server
 from .tenants import Tenants
 
@@ -46,12 +49,17 @@ DESCRIBED_ROUTES = [
     *errors.ROUTES,
     *ingest.ROUTES,
     *keys.ROUTES,
+    *sql.ROUTES,
     *traces.ROUTES,
 ]
 
 
-def open_server(settings: ServerSettings) -> Server:
-    """What the handlers share, for some settings."""
+def open_server(settings: ServerSettings, *, sandbox: Sandbox | None = None) -> Server:
+    """What the handlers share, for some settings.
+
+    Args:
+        sandbox: where SQL runs; by default a new one.
+    """
     tenants = Tenants(settings)
     return Server(
         settings=settings,
@@ -59,6 +67,7 @@ def open_server(settings: ServerSettings) -> Server:
         rates=Rates(settings.data),
         tenants=tenants,
         bodies=Bodies(Inflight(settings.lake.inflight_max_bytes), settings.lake.body_max_bytes, tenants.ingest_pool),
+        sql=SqlRunner(settings, sandbox or Sandbox()),
         cursor_secret=cursor_secret(settings.data),
     )
 
@@ -69,6 +78,7 @@ def create_app(server: Server) -> Litestar:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         yield
+        server.sql.close()
         await server.tenants.close()
         server.rates.close()
         server.control.close()

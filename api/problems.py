@@ -51,6 +51,10 @@ class Forbidden(LakeError):
     """The key lacks the permission that the route needs."""
 
 
+class SqlUnavailable(LakeError):
+    """SQL cannot be run safely on this machine."""
+
+
 class NotFound(LakeError):
     """There is no such thing for this key."""
 
@@ -82,6 +86,10 @@ class MissingParameter(InvalidParameter):
     """A parameter that the route cannot do without is not there."""
 
 
+class InvalidQuery(InvalidParameter):
+    """The query is none, or asks for what it may not have."""
+
+
 class InvalidCursor(InvalidParameter):
     """The cursor is none, or the snapshot it continues is gone."""
 
@@ -95,9 +103,11 @@ STATUS: dict[type[LakeError], tuple[int, str]] = {
     TooLarge: (413, "payload_too_large"),
     WireError: (400, "invalid_json"),
     MissingParameter: (400, "missing_parameter"),
+    InvalidQuery: (400, "invalid_query"),
     InvalidCursor: (400, "invalid_cursor"),
     InvalidParameter: (400, "invalid_parameter"),
     SnapshotInvalid: (400, "invalid_parameter"),
+    SqlUnavailable: (503, "service_unavailable"),
     Overloaded: (503, "service_unavailable"),
 }
 """HTTP status and error code by the nearest ancestor; 500 for what is not here."""

@@ -83,7 +83,7 @@ def _type(field: Object) -> str:
     if "$ref" in field:
         return str(field["$ref"]).rpartition("/")[2]
     if field.get("type") == "array":
-        return f"list of {_type(field['items']) or 'anything'}"
+        return f"list of {_type(field.get('items', {})) or 'anything'}"
     return str(field.get("type", ""))
 
 

@@ -39,6 +39,11 @@ class ServerSettings:
     """Address of JupyterLab to link from the first page (`TRACELAKE_LAB_URL`)."""
     lake: LakeSettings = field(default_factory=LakeSettings)
     """Settings of every lake."""
+    sql_timeout_s: int = 10
+    """Seconds that a query of `POST /v1/sql` may take (`TRACELAKE_SQL_TIMEOUT_S`)."""
+    sql_without_landlock: bool = False
+    """Whether `POST /v1/sql` answers on an address that others can reach although the kernel has no Landlock
+    (`TRACELAKE_SQL_WITHOUT_LANDLOCK=1`)."""
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> Self:
@@ -57,6 +62,8 @@ class ServerSettings:
             rate_limit_per_minute=_number(environment, "TRACELAKE_RATE_LIMIT_PER_MINUTE", 1000, RATE_LIMIT_MAX),
             lab_url=environment.get("TRACELAKE_LAB_URL", ""),
             lake=LakeSettings.from_env(environment),
+            sql_timeout_s=_number(environment, "TRACELAKE_SQL_TIMEOUT_S", 10, 600),
+            sql_without_landlock=_switch(environment, "TRACELAKE_SQL_WITHOUT_LANDLOCK"),
         )
 
 
@@ -65,6 +72,13 @@ def _number(environment: Mapping[str, str], name: str, default: int, highest: in
     if not text.isdigit() or not 1 <= int(text) <= highest:
         raise SettingError(f"{name} must be a whole number from 1 to {highest}, not {text!r}")
     return int(text)
+
+
+def _switch(environment: Mapping[str, str], name: str) -> bool:
+    text = environment.get(name) or "0"
+    if text not in ("0", "1"):
+        raise SettingError(f"{name} must be 0 or 1, not {text!r}")
+    return text == "1"
 
 
 def _success(environment: Mapping[str, str]) -> int:

@@ -9,6 +9,7 @@ from lake.control import Control
 from .bodies import Bodies
 from .rates import Rates
 from .settings import ServerSettings
+from .sql_runner import SqlRunner
 from .tenants import Tenants
 
 
@@ -21,6 +22,7 @@ class Server:
     rates: Rates
     tenants: Tenants
     bodies: Bodies
+    sql: SqlRunner
     cursor_secret: bytes
     """Signs cursors; the same in every worker and after a restart."""
 

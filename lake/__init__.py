@@ -19,6 +19,7 @@ How data flows, which is also the order of imports:
     trace_list, trace_view, render           the answers about traces
     occurrences, file_cache, error_status,
     error_groups, error_view, deploys        the answers about errors and deploys
+    sandbox                                  SQL of strangers, each query in a process of its own
     store                                    `Lake`, what callers meet
     client                                   the same questions, asked of a server; knows nothing of files
 

@@ -8,10 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import rich_click as click
+import structlog
 
 from lake.control import FIRST_PROJECT, Control
+from lake.sandbox import landlock
 from notebooks.jupyter import Lab, lab_for
 
+from .. import sql_runner
 from ..logs import configure_logging
 from ..secret import cursor_secret
 from ..serve import Command, Supervisor, check_port, commands, wait_until_healthy
@@ -59,6 +62,8 @@ def prepared(
                       "TRACELAKE_DATA": str(data), "TRACELAKE_CONTROL_URL": control_url or ""}
     )  # fmt: skip
     check_port(host, port)
+    if text := sql_runner.warning(settings, landlock.abi()):
+        structlog.get_logger().warning(text)
     cursor_secret(settings.data)  # made here, or refused here, and not by each worker
     lab = lab_for(data) if with_lab else None
     # the address without the token: the first page is for everybody who can reach the server

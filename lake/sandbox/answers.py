@@ -18,7 +18,6 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq

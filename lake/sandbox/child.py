@@ -4,7 +4,7 @@ Takes   a `Job` and the Arrow tables of its views, on the socket it was made for
 Gives   an `Outcome` and the answer in its format; then the process ends.
 Refuses what `check` refuses and what DuckDB cannot answer, in words that name no path and no setting.
 
-The order of `give_up` and `_connect` is what holds: Landlock restricts a thread and those that it starts later, so it comes
+The order of `give_up` and `connect` is what holds: Landlock restricts a thread and those that it starts later, so it comes
 before DuckDB starts any; DuckDB locks its settings last. What each wall is for, and what is left open: docs/sql.md.
 """
 
@@ -45,7 +45,7 @@ _BATCH_ROWS = 2048
 _MORE_FILES = 64
 """Descriptors beside those of the snapshot's files."""
 
-_SYSTEM = (Path("/proc/self"), Path("/proc/meminfo"), Path("/sys/fs/cgroup"), Path("/sys/devices/system/cpu"))
+_SYSTEM = tuple(map(Path, ("/proc/meminfo", "/proc/self/cgroup", "/sys/devices/system/cpu/online", "/sys/fs/cgroup")))
 """What DuckDB asks for its limits when it starts."""
 
 
@@ -112,8 +112,8 @@ def _limit_resources(limits: Limits, files: int) -> None:
         (resource.RLIMIT_NOFILE, files + _MORE_FILES),
     ):
         hard = resource.getrlimit(what)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(what, (value, value))
+        limit = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(what, (limit, limit))
     # the kernel ends the process, also when nobody is left who would
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, limits.timeout_s + GRACE_S)
@@ -125,7 +125,7 @@ def _become_nobody() -> None:
     os.setuid(_NOBODY)
 
 
-def _connect(job: Job, tables: Mapping[str, pa.Table]) -> duckdb.DuckDBPyConnection:
+def connect(job: Job, tables: Mapping[str, pa.Table]) -> duckdb.DuckDBPyConnection:
     """DuckDB with the views and nothing else."""
     connection = duckdb.connect(
         ":memory:",
@@ -158,7 +158,7 @@ def _literal(text: str) -> str:
 
 def _answered(job: Job, tables: Mapping[str, pa.Table]) -> tuple[Outcome, bytes]:
     with _refusals(job):
-        connection = _connect(job, tables)
+        connection = connect(job, tables)
         text = check.checked(job.query, job.names, partial(_parsed, connection), max_rows=job.limits.max_rows)
         relation = _relation(connection, text, job.params)
         columns = _columns(relation)
@@ -263,7 +263,9 @@ def _named(error: Exception, job: Job) -> _Refusal:
 
 
 def _memory(job: Job) -> str:
-    return f"the query needs more than {job.limits.memory_mib} MiB of memory: ask for fewer rows or columns, or a shorter time"
+    return (
+        f"the query needs more than {job.limits.memory_mib} MiB of memory: ask for fewer rows or columns, or a shorter time"
+    )
 
 
 def _without_paths(message: str, folder: str) -> str:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -50,7 +50,7 @@ _END_S = 1.0
 _INHERITED = ("LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH")
 """What Python may need to find itself; nothing else of the server's environment reaches the sandbox."""
 
-_ZYGOTE = {
+ZYGOTE_ENVIRONMENT = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "MALLOC_ARENA_MAX": "1",  # each arena takes 64 MiB of the address space, which is limited
     "OMP_NUM_THREADS": "1",  # a process with threads cannot be forked safely
@@ -97,14 +97,21 @@ class Sandbox:
     Safe for use by several threads.
     """
 
-    def __init__(self, *, landlock_abi: int | None = None, idle_s: float = IDLE_S) -> None:
+    def __init__(
+        self,
+        *,
+        landlock_abi: int | None = None,
+        idle_s: float = IDLE_S,
+        command: Sequence[str] = (sys.executable, "-m", "lake.sandbox.zygote"),
+    ) -> None:
         """
         Args:
             landlock_abi: version of Landlock to use, 0 for none; by default what the kernel has.
             idle_s: seconds without a query after which the zygote goes.
+            command: what starts the zygote.
         """
         self.landlock_abi = landlock.abi() if landlock_abi is None else landlock_abi
-        self._idle_s = idle_s
+        self._command = (*command, str(idle_s))
         self._lock = threading.Lock()
         self._zygote: _Zygote | None = None
 
@@ -167,7 +174,7 @@ class Sandbox:
                 return self._zygote, self._zygote.fork(channel)
             except (EOFError, OSError):  # it was idle for long, or somebody killed it
                 self._zygote.close()
-        self._zygote = _Zygote(self._idle_s)
+        self._zygote = _Zygote(self._command)
         try:
             return self._zygote, self._zygote.fork(channel)
         except (EOFError, OSError) as error:
@@ -192,13 +199,13 @@ class Sandbox:
 class _Zygote:
     """One zygote as its parent sees it; not for use by two threads at once."""
 
-    def __init__(self, idle_s: float) -> None:
-        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ} | _ZYGOTE
+    def __init__(self, command: Sequence[str]) -> None:
+        environment = {name: os.environ[name] for name in _INHERITED if name in os.environ} | ZYGOTE_ENVIRONMENT
         self._control, theirs = socket.socketpair()
         self._control.settimeout(_START_S)
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own argv
-                [sys.executable, "-m", "lake.sandbox.zygote", str(idle_s)],
+                command,
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 env=environment,

@@ -106,6 +106,8 @@ REAL = [
     ("POST", "/v1/traces", {"json": otlp(span())}, 200),
     ("POST", "/v1/traces", {"json": otlp(span() | {"spanId": "1"}, span())}, 200),
     ("POST", "/v1/traces", {"json": []}, 400),
+    ("POST", "/v1/sql", {"json": {"query": "SELECT 1 AS one"}}, 200),
+    ("POST", "/v1/sql", {"json": {"query": "SELEC"}}, 400),
     ("POST", "/ingest/v1/traces", {"json": otlp(span())}, 200),
     ("POST", "/ingest/v1/traces", {"json": []}, 400),
     ("POST", "/ingest/errors", {"json": ERROR}, 200),

@@ -16,7 +16,16 @@ def test_without_an_environment_everything_has_its_default():
 
 
 def test_an_empty_variable_is_an_absent_one():
-    names = ("CONTROL_URL", "PORT", "WORKERS", "INGEST_SUCCESS_STATUS", "LAB_URL", "BODY_MAX_BYTES")
+    names = (
+        "CONTROL_URL",
+        "PORT",
+        "WORKERS",
+        "INGEST_SUCCESS_STATUS",
+        "LAB_URL",
+        "BODY_MAX_BYTES",
+        "SQL_TIMEOUT_S",
+        "SQL_WITHOUT_LANDLOCK",
+    )
     assert ServerSettings.from_env({f"TRACELAKE_{name}": "" for name in names}) == ServerSettings()
 
 
@@ -32,6 +41,8 @@ def test_every_variable_is_read():
             "TRACELAKE_RATE_LIMIT_PER_MINUTE": "500",
             "TRACELAKE_LAB_URL": "http://lab",
             "TRACELAKE_BODY_MAX_BYTES": "1000",
+            "TRACELAKE_SQL_TIMEOUT_S": "5",
+            "TRACELAKE_SQL_WITHOUT_LANDLOCK": "1",
         }
     )
     assert settings == ServerSettings(
@@ -44,6 +55,8 @@ def test_every_variable_is_read():
         500,
         "http://lab",
         LakeSettings(body_max_bytes=1000),
+        5,
+        sql_without_landlock=True,
     )
 
 
