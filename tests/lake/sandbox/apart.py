@@ -47,7 +47,12 @@ def tried(job: Job, statements: Sequence[str], wall: Wall) -> list[str]:
     return outcomes
 
 
-_SMALL = {"threads": 1, "async_threads": 1, "memory_limit": "256MiB", "temp_directory": ""}
+_SMALL: dict[str, str | bool | int | float | list[str]] = {
+    "threads": 1,
+    "async_threads": 1,
+    "memory_limit": "256MiB",
+    "temp_directory": "",
+}
 """What DuckDB needs to start within the address space; nothing of it keeps a file from anybody."""
 
 
