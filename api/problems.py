@@ -112,7 +112,7 @@ STATUS: dict[type[LakeError], tuple[int, str]] = {
 }
 """HTTP status and error code by the nearest ancestor; 500 for what is not here."""
 
-_CODES = {400: "invalid_parameter", 401: "invalid_api_key", 404: "not_found", 405: "method_not_allowed",
+HTTP_CODES = {400: "invalid_parameter", 401: "invalid_api_key", 404: "not_found", 405: "method_not_allowed",
           413: "payload_too_large", 415: "unsupported_media_type"}  # fmt: skip
 """Error codes for the exceptions of the framework."""
 
@@ -160,7 +160,7 @@ def problem_of(error: Exception) -> Problem:
             _headers(error),
         )
     if isinstance(error, HTTPException) and error.status_code < 500:
-        code = _CODES.get(error.status_code, "invalid_parameter")
+        code = HTTP_CODES.get(error.status_code, "invalid_parameter")
         return Problem(error.status_code, code, error.detail, headers=error.headers or {})
     if isinstance(
         error, OSError | DBAPIError

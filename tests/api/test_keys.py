@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from typing import Any
 
 import pytest
 
@@ -107,7 +108,7 @@ def test_a_test_key_knows_test_keys_only(own):
     assert {item["kind"] for item in own.live.found("/v1/keys")["data"]} == {"ingest", "live", "test"}
     live = own.live.found("/v1/keys/current")["id"]
     for method in ("GET", "DELETE", "PATCH"):
-        body = {"json": {}} if method == "PATCH" else {}
+        body: dict[str, Any] = {"json": {}} if method == "PATCH" else {}
         assert error(own.test.request(method, f"/v1/keys/{live}", **body)) == (404, "not_found", None)
     for kind in ("live", "ingest"):
         assert error(own.test.post("/v1/keys", json={"kind": kind})) == (403, "permission_denied", None)
@@ -118,7 +119,7 @@ def test_keys_of_another_project_are_not_there(own, new_project):
     theirs = other.live.found("/v1/keys/current")["id"]
     unknown = "mtk_live_" + secrets.token_hex(6)
     for method in ("GET", "DELETE", "PATCH"):
-        body = {"json": {}} if method == "PATCH" else {}
+        body: dict[str, Any] = {"json": {}} if method == "PATCH" else {}
         answers = [own.live.request(method, f"/v1/keys/{key}", **body) for key in (theirs, unknown)]
         assert [error(answer) for answer in answers] == [(404, "not_found", None)] * 2
     assert theirs not in own.live.get("/v1/keys").text
@@ -183,7 +184,8 @@ def test_what_a_key_cannot_be_is_refused_with_the_field(own, body, code, param):
 def test_the_list_has_pages(server, own):
     with Control(server.data) as control:
         made = [control.create_key(own.name, "live").key.id for _ in range(5)]
-    seen, cursor = [], {}
+    seen: list[str] = []
+    cursor: dict[str, str] = {}
     while True:
         page = own.live.found("/v1/keys", limit=3, **cursor)
         seen += [item["id"] for item in page["data"]]
