@@ -105,11 +105,12 @@ async def get_deploy(request: Request[Any, Any, Any], server: Server, deploy_id:
 
 
 def _shown(lake: lake.Lake, deploy_id: str) -> Response[Any]:
-    at = lake.at(lake.snapshot())
+    snapshot = lake.snapshot()
+    at = lake.at(snapshot)
     found = at.deploy(deploy_id)
     if found is None:
         raise NotFound(f"There is no deploy {deploy_id}")
-    return Response(deploy(found), headers={"X-Lake-Snapshot": at.snapshot().token})
+    return Response(deploy(found), headers={"X-Lake-Snapshot": snapshot.token})
 
 
 ROUTES = [list_deploys, get_deploy]

@@ -176,7 +176,8 @@ async def get_error(request: Request[Any, Any, Any], server: Server, fingerprint
 
 
 def _shown(lake: lake.Lake, fingerprint: str, window: Window, decisions: Mapping[str, Decision]) -> Response[Any]:
-    at = lake.at(lake.snapshot())
+    snapshot = lake.snapshot()
+    at = lake.at(snapshot)
     view = at.error_view(fingerprint, since=window.since, until=window.until, decisions=decisions)
     latest = at.error_occurrences(fingerprint, since=window.since, until=window.until, limit=_LATEST_SHOWN)
     if view is None or latest is None:
@@ -188,7 +189,7 @@ def _shown(lake: lake.Lake, fingerprint: str, window: Window, decisions: Mapping
         end_time=iso(window.until),
         latest=[occurrence(row) for row in latest.rows()],
     )
-    return Response(content, headers={"X-Lake-Snapshot": at.snapshot().token})
+    return Response(content, headers={"X-Lake-Snapshot": snapshot.token})
 
 
 @route(

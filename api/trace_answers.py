@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from .answers import Answer, Listed, SpanId, Timestamp, TraceId
-from .times import iso_ns
+from .times import iso, iso_ns
 
 Status = Literal["ok", "error", "unset"]
 
@@ -125,13 +125,25 @@ class TraceDeploy(Answer, kw_only=True, frozen=True):
     deployed_at: Timestamp
 
 
+class RepeatedQuery(Answer, kw_only=True, frozen=True):
+    """A database query that comes again and again from one place: N+1."""
+
+    pattern: Annotated[str, Meta(description="The statement without its values, or the name of the spans")]
+    service: str | None
+    caller_span_id: Annotated[str | None, Meta(description="The span that they are all called from")]
+    count: int
+    total_duration_ms: Annotated[float, Meta(description="The sum of all of them; some may run at the same time")]
+    span_ids: Annotated[list[SpanId], Meta(description="By start")]
+
+
 class Trace(TraceSummary, kw_only=True, frozen=True):
     """A trace with its spans."""
 
     root_span_id: SpanId
     truncated: Annotated[bool, Meta(description="There are more spans than are shown")]
     errors: list[TraceError]
-    deploy: Annotated[TraceDeploy | None, Meta(description="The latest one of its services before it started")]
+    deploy: Annotated[TraceDeploy | None, Meta(description="The latest one of the root's service before it started")]
+    n_plus_one: Annotated[list[RepeatedQuery], Meta(description="The most frequent first")]
     spans: Annotated[list[Span], Meta(description="By start")]
 
 
@@ -161,3 +173,14 @@ def summary(row: Mapping[str, Any]) -> dict[str, Any]:
         "version": root["version"],
         "git_sha": root["git_sha"],
     }
+
+
+def repeated_query(found: Mapping[str, Any]) -> RepeatedQuery:
+    """One finding of `lake.n_plus_one`."""
+    same = ("pattern", "service", "caller_span_id", "count", "span_ids")
+    return RepeatedQuery(**{name: found[name] for name in same}, total_duration_ms=found["total_duration_ns"] / 1e6)
+
+
+def trace_deploy(row: Mapping[str, Any]) -> TraceDeploy:
+    """The deploy of a trace, from a row of the view `deploys`."""
+    return TraceDeploy(id=row["id"], version=row["version"], git_sha=row["git_sha"], deployed_at=iso(row["deployed_at"]))

@@ -8,7 +8,6 @@ Refuses parameters outside their limits (400), unknown traces (404).
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
 from dataclasses import astuple, dataclass
 from functools import partial
 from typing import Any, cast, get_args
@@ -27,8 +26,7 @@ from .parameters import Parameters, parse_trace_id
 from .problems import PROTOBUF, NotFound
 from .reference import JSON, QUERY_ERRORS, described, path, query
 from .state import Server
-from .times import time_of
-from .trace_answers import Span, Status, Trace, TraceDeploy, TraceError, TraceList, listed, summary
+from .trace_answers import Span, Status, Trace, TraceError, TraceList, listed, repeated_query, summary, trace_deploy
 
 _DEFAULT_LIMIT, _MAX_LIMIT = 50, 200
 _DEFAULT_WINDOW = dt.timedelta(hours=1)
@@ -133,7 +131,8 @@ async def get_trace(request: Request[Any, Any, Any], server: Server, trace_id: s
 
 
 def _exported(lake: lake.Lake, trace_id: str, *, as_json: bool) -> Response[Any]:
-    at = lake.at(lake.snapshot())
+    snapshot = lake.snapshot()
+    at = lake.at(snapshot)
     rows = at.trace(trace_id).arrow()
     if not rows.num_rows:
         raise _not_found(trace_id)
@@ -141,12 +140,13 @@ def _exported(lake: lake.Lake, trace_id: str, *, as_json: bool) -> Response[Any]
     return Response(
         export(rows, lake.folder.promoted),
         media_type=JSON if as_json else PROTOBUF,
-        headers={"X-Lake-Snapshot": at.snapshot().token},
+        headers={"X-Lake-Snapshot": snapshot.token},
     )
 
 
 def _shown(lake: lake.Lake, trace_id: str) -> Response[Any]:
-    at = lake.at(lake.snapshot())
+    snapshot = lake.snapshot()
+    at = lake.at(snapshot)
     trace = at.trace_view(trace_id)
     if trace is None:
         raise _not_found(trace_id)
@@ -157,21 +157,11 @@ def _shown(lake: lake.Lake, trace_id: str) -> Response[Any]:
         root_span_id=row["root"]["span_id"],
         truncated=trace.truncated,
         errors=[TraceError(**error) for error in errors],
-        deploy=_deploy(at, row),
+        deploy=trace_deploy(trace.deploy) if trace.deploy else None,
+        n_plus_one=[repeated_query(found) for found in trace.n_plus_one],
         spans=cast("list[Span]", msgspec.Raw(trace.spans.encode())),  # JSON already: made from columns, not span by span
     )
-    return Response(content, headers={"X-Lake-Snapshot": at.snapshot().token})
-
-
-def _deploy(lake: lake.Lake, row: Mapping[str, Any]) -> TraceDeploy | None:
-    """The latest deploy of one of the trace's services (or of all) before it started."""
-    found = lake.sql(
-        "SELECT id, version, git_sha, strftime(deployed_at, '%Y-%m-%dT%H:%M:%SZ') AS deployed_at FROM deploys "
-        "WHERE deployed_at <= $start AND (service_name IS NULL OR list_contains($services, service_name)) "
-        "ORDER BY deploys.deployed_at DESC LIMIT 1",
-        {"start": time_of(row["start_ns"]), "services": row["services"] or []},
-    ).rows()
-    return TraceDeploy(**found[0]) if found else None
+    return Response(content, headers={"X-Lake-Snapshot": snapshot.token})
 
 
 def _not_found(trace_id: str) -> NotFound:

@@ -16,7 +16,7 @@ How data flows, which is also the order of imports:
     retention, promotion, doctor             tables kept in order
     snapshot                                 one moment: a list of files
     queries, relations, result               questions -> SQL -> frames
-    trace_list, trace_view, render           the answers about traces
+    trace_list, trace_view, render, n_plus_one   the answers about traces
     occurrences, file_cache, error_status,
     error_groups, error_view, deploys        the answers about errors and deploys
     sandbox                                  SQL of strangers, each query in a process of its own

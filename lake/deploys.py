@@ -11,7 +11,8 @@ is planned for them.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,24 +25,28 @@ from .wire.arrays import booleans
 _SERIES = ("service_name", "environment")
 """Deploys that are equal in these follow each other."""
 
+_NEWEST_FIRST = [("deployed_at", "descending"), ("id", "descending")]
 _PREDECESSOR = ("id", "version", "git_sha", "deployed_at")
 
 
 def deploys(lake: Relations) -> pa.Table:
-    """Every deploy, newest first, with `predecessor`: the deploy before it of the same service and environment.
-
-    `predecessor` has the fields `_PREDECESSOR`, and is null for the first one.
-
-    A repeated Idempotency-Key gives the same id; then the one that came first counts.
-    """
+    """Every deploy, newest first. A repeated Idempotency-Key gives the same id; then the one that came first counts."""
     rows = lake.rows("deploys", DEPLOYS.arrow_schema.names).sort_by([("id", "ascending"), ("ingested_at", "ascending")])
     if rows.num_rows:
-        ids = rows.column("id").combine_chunks()
+        ids = _whole(rows, "id")
         is_repeat = pc.equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
         rows = rows.filter(booleans(np.append(True, ~is_repeat)))
+    return rows.sort_by(_NEWEST_FIRST)
+
+
+def with_predecessors(rows: pa.Table) -> pa.Table:
+    """Deploys with `predecessor`: `_PREDECESSOR` of the deploy before it of the same service and environment, or null.
+
+    Args:
+        rows: every deploy.
+    """
     rows = rows.sort_by([*((name, "ascending") for name in _SERIES), ("deployed_at", "ascending"), ("id", "ascending")])
-    rows = rows.append_column("predecessor", _predecessors(rows))
-    return rows.sort_by([("deployed_at", "descending"), ("id", "descending")]).combine_chunks()
+    return rows.append_column("predecessor", _predecessors(rows)).sort_by(_NEWEST_FIRST)
 
 
 def _predecessors(rows: pa.Table) -> pa.Array:
@@ -73,13 +78,26 @@ def of_services(rows: pa.Table, services: Sequence[str], environments: Sequence[
     return rows.filter(wanted)
 
 
-def latest_before(rows: pa.Table, time: dt.datetime) -> pa.Table:
-    """The latest deploy at or before a time, or no row.
+def of_trace(rows: pa.Table, trace: Mapping[str, Any]) -> pa.Table:
+    """The deploy that a trace ran on, or no row: the latest one before it started.
+
+    It is one of the root's service or of every service; if there is none, one of another service of the trace. Where trace
+    and deploy both name an environment it is the same.
 
     Args:
         rows: deploys, newest first.
+        trace: a row of `Lake.traces`.
     """
-    return rows.filter(pc.less_equal(rows.column("deployed_at"), pa.scalar(time, TIMESTAMP))).slice(0, 1)
+    root = trace["root"]
+    before = up_to(rows, pa.scalar(trace["start_ns"] // 1000, TIMESTAMP).as_py())
+    environments = [root["environment"]] if root["environment"] else []
+    found = of_services(before, [root["service"]] if root["service"] else [], environments)
+    return (found if found.num_rows else of_services(before, trace["services"], environments)).slice(0, 1)
+
+
+def up_to(rows: pa.Table, time: dt.datetime) -> pa.Table:
+    """The deploys at or before a time."""
+    return rows.filter(pc.less_equal(rows.column("deployed_at"), pa.scalar(time, TIMESTAMP)))
 
 
 def page(
@@ -93,7 +111,7 @@ def page(
     before: tuple[dt.datetime, str] | None,
 ) -> pa.Table:
     """The newest deploys of a window; arguments as `Lake.deploy_page`."""
-    rows = within(deploys(lake), since, until)
+    rows = within(with_predecessors(deploys(lake)), since, until)
     if service is not None:
         rows = of_services(rows, [service], [])
     if environment is not None:

@@ -79,12 +79,14 @@ def view(asked: ErrorFilter, lake: Relations, *, decisions: Mapping[str, Decisio
     group = groups.to_pylist()[0]
     if not rows.num_rows:
         group |= {"count": 0, "users": 0}
-    concerned = deploys.of_services(deploys.deploys(lake), group["services"], group["environments"])
+    concerned = deploys.of_services(
+        deploys.with_predecessors(deploys.deploys(lake)), group["services"], group["environments"]
+    )
     return ErrorView(
         group,
         cut,
         _versions(rows),
-        deploys.latest_before(concerned, group["first_seen_at"]),
+        deploys.up_to(concerned, group["first_seen_at"]).slice(0, 1),
         deploys.within(concerned, asked.since, asked.until),
     )
 

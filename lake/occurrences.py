@@ -45,8 +45,9 @@ def occurrences(reported: pa.Table, raised: pa.Table) -> pa.Table:
     reported, raised = _reports_once(reported), _events_once(raised)
     by_report = np.full(reported.num_rows, -1, dtype=np.int64)
     """The event of each report, -1 where it has none."""
-    for key in ("trace_id", "request_id"):
-        _pair(reported, raised, key, by_report)
+    if reported.num_rows and raised.num_rows:
+        for key in ("trace_id", "request_id"):
+            _pair(reported, raised, key, by_report)
     free = np.ones(raised.num_rows, dtype=np.bool_)
     free[by_report[by_report >= 0]] = False
     alone = raised.filter(booleans(free)).select(reported.column_names)

@@ -155,7 +155,7 @@ class Lake:
         snapshot = self.snapshot()
         relations = self._relations(snapshot)
         rows = trace_view.spans_of(trace_id.lower(), relations, self._table, max_spans=max_spans + 1)
-        return trace_view.view(rows, relations, self._table, promoted=snapshot.lake.promoted, max_spans=max_spans)
+        return trace_view.view(rows, relations, promoted=snapshot.lake.promoted, max_spans=max_spans)
 
     def errors(
         self,
@@ -220,7 +220,7 @@ class Lake:
 
     def deploy(self, deploy_id: str) -> dict[str, Any] | None:
         """One deploy, as a row of `deploy_page`; None if there is no such deploy."""
-        every = deploys.deploys(self._relations())
+        every = deploys.with_predecessors(deploys.deploys(self._relations()))
         found: list[dict[str, Any]] = every.filter(pc.equal(every.column("id"), deploy_id)).to_pylist()
         return found[0] if found else None
 

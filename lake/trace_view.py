@@ -1,7 +1,7 @@
 """Trace view: one trace with what an answer about it shows.
 
 Takes   the id of a trace, and the tables of a snapshot.
-Gives   its spans, its summary, its errors.
+Gives   its spans, its summary, its errors, its deploy, queries that are repeated in it.
 Refuses nothing.
 
 A trace lies in few files and has few spans, so what counts is the work that does not depend on them: files are left out
@@ -19,11 +19,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from . import queries, render
+from . import deploys, queries, render
 from .exceptions import exceptions_of
 from .identity import latest_spans
+from .n_plus_one import n_plus_one
+from .occurrences import KEY_COLUMNS, occurrences
 from .relations import ERROR_REACH, Relation, Relations, shifted
-from .schema import ERRORS, TIMESTAMP, Promoted
+from .schema import TIMESTAMP, Promoted
 
 Ask = Callable[[str, Mapping[str, Any], Relation], pa.Table]
 """Runs a query with some values over a relation."""
@@ -32,7 +34,8 @@ _MOST_REPEATS = 4
 """How often a span is expected to have come at most; of a trace with more rows than that the end is not read."""
 
 _NOTHING = Relation("")
-_EXCEPTIONS = "_exceptions"
+
+ERROR_COLUMNS = (*KEY_COLUMNS, "fingerprint", "location", "service_name", "environment", "git_sha", "version", "span_id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,11 @@ class TraceView:
     spans: str
     """JSON array of the spans by start."""
     errors: pa.Table
-    """Its errors by time, with the columns of the view `errors`: an exception that was also reported is one."""
+    """Its errors by time, with `ERROR_COLUMNS` of the view `errors`: an exception that was also reported is one."""
+    deploy: dict[str, Any] | None
+    """The deploy that it ran on, as a row of the view `deploys`."""
+    n_plus_one: list[dict[str, Any]]
+    """From `lake.n_plus_one`."""
     truncated: bool
     """The trace has more spans than were read."""
 
@@ -66,9 +73,7 @@ def _with_trace(trace_id: str, ask: Ask, files: list[str]) -> list[str]:
     return sorted(ask(queries.files_with("trace_id", trace_id, files), {}, _NOTHING).column(0).to_pylist())
 
 
-def view(
-    rows: pa.Table, relations: Relations, ask: Ask, *, promoted: tuple[Promoted, ...], max_spans: int
-) -> TraceView | None:
+def view(rows: pa.Table, relations: Relations, *, promoted: tuple[Promoted, ...], max_spans: int) -> TraceView | None:
     """What is shown of a trace, None if it has no spans.
 
     Args:
@@ -82,31 +87,32 @@ def view(
     return TraceView(
         summary,
         render.spans_json(shown, promoted),
-        _errors(shown, summary, relations, ask),
+        _errors(shown, summary, relations),
+        _deploy(summary, relations),
+        n_plus_one(shown),
         truncated=rows.num_rows > max_spans,
     )
 
 
-def _errors(spans: pa.Table, summary: Mapping[str, Any], relations: Relations, ask: Ask) -> pa.Table:
-    raised = exceptions_of(spans)
-    reported = _reported(raised, summary, relations, ask)
-    if reported.num_rows:
-        tables = {"_reported": reported, _EXCEPTIONS: raised}
-        query = queries.errors("SELECT * FROM _reported", f"SELECT * FROM {_EXCEPTIONS}")
-        found = ask(f"SELECT * FROM ({query}) WHERE trace_id = $trace_id", {"trace_id": summary["trace_id"]},
-                    Relation("", tables))  # fmt: skip
-    else:
-        found = raised
+def _errors(spans: pa.Table, summary: Mapping[str, Any], relations: Relations) -> pa.Table:
+    raised = exceptions_of(spans).select(ERROR_COLUMNS)
+    reported = _reported(raised, summary, relations)
+    found = occurrences(reported, raised)
+    found = found.filter(pc.equal(found.column("trace_id"), summary["trace_id"]))
     return found.sort_by([("timestamp", "ascending"), ("id", "ascending")])
 
 
-def _reported(raised: pa.Table, summary: Mapping[str, Any], relations: Relations, ask: Ask) -> pa.Table:
+def _reported(raised: pa.Table, summary: Mapping[str, Any], relations: Relations) -> pa.Table:
     """The reports that may be about the trace: of its id, or of a request that one of its spans names."""
     start, end = (pa.scalar(summary[name] // 1000, TIMESTAMP).as_py() for name in ("start_ns", "end_ns"))
     since, until = shifted(start, -ERROR_REACH), shifted(end, ERROR_REACH)
-    if relations.is_empty("errors", since=since, until=until):
-        return ERRORS.arrow_schema.empty_table()
-    source = relations.of("errors", since=since, until=until)
-    requests = pc.unique(raised.column("request_id").drop_null()).to_pylist()
-    query = f"SELECT * FROM ({source.text}) WHERE trace_id = $trace_id OR list_contains($requests, request_id)"
-    return ask(query, {"trace_id": summary["trace_id"], "requests": requests}, source)
+    rows = relations.rows("errors", ERROR_COLUMNS, since=since, until=until)
+    requests = pc.unique(raised.column("request_id").combine_chunks().drop_null())
+    of_request = pc.is_in(rows.column("request_id"), value_set=requests)
+    of_trace = pc.fill_null(pc.equal(rows.column("trace_id"), summary["trace_id"]), fill_value=False)
+    return rows.filter(pc.or_(of_trace, of_request))
+
+
+def _deploy(summary: Mapping[str, Any], relations: Relations) -> dict[str, Any] | None:
+    found: list[dict[str, Any]] = deploys.of_trace(deploys.deploys(relations), summary).to_pylist()
+    return found[0] if found else None

@@ -259,7 +259,7 @@ def test_one_trace_has_the_fields_of_its_item_and_more(shop):
     shown = shop.trace(ids(0x14)[0])
     [item] = shop.found("/v1/traces", service="users", **DAY)["data"]
     assert item.items() <= shown.items()
-    assert set(shown) - set(item) == {"root_span_id", "truncated", "errors", "deploy", "spans"}
+    assert set(shown) - set(item) == {"root_span_id", "truncated", "errors", "deploy", "n_plus_one", "spans"}
     assert (shown["root_span_id"], shown["truncated"]) == ("4" * 16, False)
     assert [one["name"] for one in shown["spans"]] == ["GET /4", "SELECT"]
 
@@ -383,8 +383,58 @@ def test_a_trace_names_the_latest_deploy_before_it(new_project):
     assert project.live.trace(before["traceId"])["deploy"] is None
     deploy = project.live.trace(between["traceId"])["deploy"]
     assert deploy.pop("id").startswith("deploy_")
-    assert deploy == {"version": "latest", "git_sha": "abc", "deployed_at": "2026-01-15T11:59:00Z"}
+    assert deploy == {"version": "latest", "git_sha": "abc", "deployed_at": "2026-01-15T11:59:00.000000Z"}
     assert project.live.trace(users["traceId"])["deploy"]["version"] == "of another service"
+
+
+def test_the_deploy_of_a_trace_is_one_of_its_root_and_environment(new_project):
+    """Only where there is none, one of another service of the trace."""
+    project = new_project()
+    for version, minutes, known in (
+        ("root", 9, {"service": "shop", "environment": "live"}),
+        ("test", 5, {"service": "shop", "environment": "test"}),
+        ("other", 3, {"service": "users", "environment": "live"}),
+        ("stranger", 1, {"service": "mail"}),
+    ):
+        deploy = {"version": version, "deployed_at": (NOON - minutes * MINUTE).isoformat()} | known
+        assert project.ingest.post("/ingest/deploys", json=deploy).status_code == 200
+
+    def deploy_of(root, **resource):
+        sent = span(start=NOON)
+        project.ingest.store(sent, service=root, **resource)
+        project.ingest.store(span(trace_id=sent["traceId"], parent=sent["spanId"], start=NOON), service="users", **resource)
+        deploy = project.live.trace(sent["traceId"])["deploy"]
+        return deploy and deploy["version"]
+
+    live = {"deployment_environment_name": "live"}
+    assert deploy_of("shop", **live) == "root"
+    assert deploy_of("shop", deployment_environment_name="test") == "test"
+    assert deploy_of("shop") == "test"  # nothing is known of its environment
+    assert deploy_of("gateway", **live) == "other"
+    assert deploy_of("gateway", deployment_environment_name="elsewhere") is None
+
+
+def test_a_query_in_a_loop_is_named(project):
+    root = span()
+    loop = [
+        span("SELECT", trace_id=root["traceId"], parent=root["spanId"], kind=3, ms=2, start=nanoseconds(NOON) + n,
+             db_system_name="postgresql", db_query_text=f"SELECT * FROM hats WHERE id = {n}")
+        for n in range(5)
+    ]  # fmt: skip
+    project.ingest.store(root, *loop)
+    assert project.live.trace(root["traceId"])["n_plus_one"] == [
+        {
+            "pattern": "SELECT * FROM hats WHERE id = ?",
+            "service": "shop",
+            "caller_span_id": root["spanId"],
+            "count": 5,
+            "total_duration_ms": 10.0,
+            "span_ids": [one["spanId"] for one in loop],
+        }
+    ]
+    alone = span(db_system_name="postgresql")
+    project.ingest.store(alone)
+    assert project.live.trace(alone["traceId"])["n_plus_one"] == []
 
 
 def test_a_trace_of_more_spans_than_are_shown_says_so(project):
