@@ -9,6 +9,8 @@ example whose JSON has `error` has to be refused. A shell knows these variables:
 
     KEY INGEST_KEY TEST_KEY   keys of a project that has a trace with an error, and a deploy
     TRACE_ID                  that trace: two services, `checkout` and `payments`, a few seconds old
+    FINGERPRINT               of the error in that trace
+    DEPLOY_ID                 of the deploy
     ID                        `id` (or `node_id`) of the last answer in the section that had one
 
 `http://localhost:3000` becomes the address of the test's server; a line `KEY=...` in an example is left out.
@@ -70,12 +72,15 @@ def variables(tmp_path_factory):
         failed = span("charge", trace_id=trace_id, parent="1" * 16, start=start_ns + 10_000_000, ms=100, kind=3, status=2,
                       events=[exception("PaymentError", "card refused")])  # fmt: skip
         deploy = {"version": "v1.2.3", "git_sha": "abc123def", "deployed_at": (start_ns - 60 * 10**9) // 10**9}
-        assert project.ingest.post("/ingest/deploys", json=deploy).status_code == 200
+        deployed = project.ingest.post("/ingest/deploys", json=deploy)
+        assert deployed.status_code == 200
         resource = {"deployment_environment_name": "production", "service_version": "v1.2.3", "git_sha": "abc123def"}
         project.ingest.store(root, service="checkout", **resource)
         project.ingest.store(failed, service="payments", **resource)
         keys = {"KEY": server.live_key, "INGEST_KEY": server.ingest_key, "TEST_KEY": server.test_key}
-        yield {"ADDRESS": server.url, "TRACE_ID": trace_id, **keys}
+        [error] = project.live.trace(trace_id)["errors"]
+        ids = {"TRACE_ID": trace_id, "FINGERPRINT": error["fingerprint"], "DEPLOY_ID": deployed.json()["id"]}
+        yield {"ADDRESS": server.url, **ids, **keys}
         for client in (project.ingest, project.live, project.test):
             client.close()
 
