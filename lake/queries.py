@@ -2,13 +2,18 @@
 
 Takes   a snapshot's tables.
 Gives   `SELECT` texts: one relation per table (`source`), the views of errors and deploys, the questions behind the API.
-Refuses nothing. Values are always bound (`$name`); only file names, which we made ourselves, are written into the text.
+Refuses times without a zone (`InvalidParameter`).
+
+Values are always bound (`$name`); only file names, which we made ourselves, are written into the text.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
+from typing import Any
 
+from .errors import InvalidParameter
 from .schema import PROMOTED, SPAN_IDENTITY, SPAN_RECENCY, Promoted, Table
 
 
@@ -77,6 +82,38 @@ def identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def conditions(
+    time: str, *, since: dt.datetime | None, until: dt.datetime | None, service: str | None
+) -> tuple[str, dict[str, Any]]:
+    """A WHERE clause (empty for no condition) and its values: a time in `[since, until)`, and a service.
+
+    Args:
+        time: the column of the time.
+
+    Raises:
+        InvalidParameter: a time has no time zone.
+    """
+    check_times(since=since, until=until)
+    parts = {
+        "since": (since, f"{time} >= $since"),
+        "until": (until, f"{time} < $until"),
+        "service": (service, "service_name = $service"),
+    }
+    used = {name: part for name, part in parts.items() if part[0] is not None}
+    where = " AND ".join(text for _, text in used.values())
+    return f" WHERE {where}" if where else "", {name: value for name, (value, _) in used.items()}
+
+
+def check_times(**times: dt.datetime | None) -> None:
+    """
+    Raises:
+        InvalidParameter: a time has no time zone.
+    """
+    for name, time in times.items():
+        if time is not None and time.tzinfo is None:
+            raise InvalidParameter(name, f"{name} has no time zone: give one, for example datetime.now(UTC)")
+
+
 _SAME_SPAN = ", ".join(SPAN_IDENTITY)
 _LATEST_FIRST = ", ".join(f"{name} DESC" for name in SPAN_RECENCY)
 
@@ -84,6 +121,13 @@ SPANS_OF_TRACE = """
     SELECT * FROM ({source}) WHERE trace_id = $trace_id ORDER BY start_time, start_ns_remainder, span_id, kind LIMIT $limit
 """
 """The first spans of one trace, as often as they came."""
+
+TRACE = f"""
+    SELECT * FROM spans WHERE trace_id = $trace_id
+    QUALIFY row_number() OVER (PARTITION BY {_SAME_SPAN} ORDER BY {_LATEST_FIRST}) = 1
+    ORDER BY start_time, start_ns_remainder, span_id, kind LIMIT $max_spans
+"""
+"""The first spans of one trace, each once, of the view `spans`."""
 
 
 def errors(errors: str, exceptions: str) -> str:

@@ -25,11 +25,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from . import deploys, error_view, trace_list, trace_view
+from . import deploys, error_view, queries, trace_list, trace_view
 from .error_groups import ErrorFilter, Sort
 from .error_status import Decision, ErrorStatus
 from .error_view import ErrorView
-from .errors import InvalidParameter, QueryError
+from .errors import QueryError
 from .file_cache import FileCache
 from .folder import LakeFolder, open_folder
 from .relations import LandingCache, Relation, Relations
@@ -133,7 +133,7 @@ class Lake:
         Raises:
             InvalidParameter: a time has no time zone.
         """
-        where, params = _conditions("start_time", since, until, service)
+        where, params = queries.conditions("start_time", since=since, until=until, service=service)
         source = self._relations().of("spans", since=since, until=until)
         return self._ask(f"SELECT * FROM ({source.text}){where}", params, tables=source.tables)
 
@@ -170,7 +170,7 @@ class Lake:
         Raises:
             InvalidParameter: a time has no time zone.
         """
-        where, params = _conditions("timestamp", since, until, service)
+        where, params = queries.conditions("timestamp", since=since, until=until, service=service)
         if trace_id is not None:
             where += f"{' AND' if where else ' WHERE'} trace_id = $trace_id"
             params["trace_id"] = trace_id.lower()
@@ -185,7 +185,7 @@ class Lake:
         Raises:
             InvalidParameter: a time has no time zone.
         """
-        where, params = _conditions("deployed_at", since, until, service)
+        where, params = queries.conditions("deployed_at", since=since, until=until, service=service)
         views = self._relations().views({"deploys"})
         return self._ask(f"SELECT * FROM deploys{where} ORDER BY deployed_at DESC, id", params, views)
 
@@ -212,7 +212,7 @@ class Lake:
         Raises:
             InvalidParameter: a time has no time zone.
         """
-        _check_times(since=since, until=until)
+        queries.check_times(since=since, until=until)
         found = deploys.page(
             self._relations(), since=since, until=until, service=service, environment=environment, limit=limit, before=before
         )
@@ -269,7 +269,7 @@ class Lake:
             status: only groups that are `open`, `resolved` or `ignored` now.
             after: value of the sort column and fingerprint of the last row of the page before.
         """
-        _check_times(since=asked.since, until=asked.until)
+        queries.check_times(since=asked.since, until=asked.until)
         relations = self._relations()
         found = error_view.page(asked, relations, decisions=decisions, status=status, sort=sort, limit=limit, after=after)
         return self._ask("SELECT * FROM _found", tables={"_found": found})
@@ -278,7 +278,7 @@ class Lake:
         self, fingerprint: str, *, since: dt.datetime, until: dt.datetime, decisions: Mapping[str, Decision] = _NO_DECISIONS
     ) -> ErrorView | None:
         """One group of errors as the API shows it, None if the lake keeps none of it; arguments as `error_groups`."""
-        _check_times(since=since, until=until)
+        queries.check_times(since=since, until=until)
         asked = ErrorFilter(since, until, fingerprint=fingerprint)
         return error_view.view(asked, self._relations(), decisions=decisions)
 
@@ -302,7 +302,7 @@ class Lake:
         Raises:
             InvalidParameter: a time has no time zone.
         """
-        _check_times(since=since, until=until)
+        queries.check_times(since=since, until=until)
         asked = ErrorFilter(since, until, fingerprint=fingerprint)
         found = error_view.occurrences(asked, self._relations(), self._table, limit=limit, before=before)
         return None if found is None else self._ask("SELECT * FROM _found", tables={"_found": found})
@@ -339,7 +339,7 @@ class Lake:
         Raises:
             InvalidParameter: a time has no time zone.
         """
-        _check_times(since=since, until=until)
+        queries.check_times(since=since, until=until)
         asked = TraceFilter(since, until, around, limit, service, min_duration_ns, status, before)
         found = trace_list.page(asked, self._relations(), self._table)
         return self._ask("SELECT * FROM _found", tables={"_found": found})
@@ -422,24 +422,3 @@ class Views:
 def words(query: str) -> set[str]:
     """Every word of a query in lower case: a superset of the views it names."""
     return {word.lower() for word in re.findall(r"\w+", query)}
-
-
-def _conditions(
-    time: str, since: dt.datetime | None, until: dt.datetime | None, service: str | None
-) -> tuple[str, dict[str, Any]]:
-    """A WHERE clause and its values."""
-    _check_times(since=since, until=until)
-    parts = {
-        "since": (since, f"{time} >= $since"),
-        "until": (until, f"{time} < $until"),
-        "service": (service, "service_name = $service"),
-    }
-    used = {name: part for name, part in parts.items() if part[0] is not None}
-    where = " AND ".join(text for _, text in used.values())
-    return f" WHERE {where}" if where else "", {name: value for name, (value, _) in used.items()}
-
-
-def _check_times(**times: dt.datetime | None) -> None:
-    for name, time in times.items():
-        if time is not None and time.tzinfo is None:
-            raise InvalidParameter(name, f"{name} has no time zone: give one, for example datetime.now(UTC)")

@@ -14,7 +14,7 @@ methods         a described call -> a method, a coroutine, an iterator over page
 client          `Client`, `AsyncClient`, `connect`
 """
 
-from .client import AsyncClient, Client, connect, connect_async
+from .client import AsyncClient, AsyncRemoteLake, Client, RemoteLake, connect, connect_async
 from .errors import (
     BadAnswer,
     BadRequest,
@@ -30,10 +30,12 @@ from .errors import (
 )
 from .frames import Result
 from .models import DeployReport, ErrorReport
+from .questions import Snapshot
 from .transport import Limits
 
 __all__ = [
     "AsyncClient",
+    "AsyncRemoteLake",
     "BadAnswer",
     "BadRequest",
     "Client",
@@ -45,8 +47,10 @@ __all__ = [
     "PermissionDenied",
     "RateLimited",
     "RemoteError",
+    "RemoteLake",
     "Result",
     "ServerError",
+    "Snapshot",
     "Truncated",
     "Unauthorized",
     "Unavailable",

@@ -1,10 +1,11 @@
 """Client: a server, asked as if it were a lake.
 
 Takes   the address of a server and a key.
-Gives   the calls of the API as methods (`Client`) or coroutines (`AsyncClient`).
+Gives   the questions of a local `Lake` and the calls of the API, as methods (`Client`) or coroutines (`AsyncClient`).
 Refuses what `lake.client.errors` lists.
 
-What a call sends and reads is said once, in `lake.client.calls`; the classes only list the calls and run them.
+What a call sends and reads is said once, in `lake.client.questions` and `lake.client.calls`; the classes only list them
+and run them.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
 from ..errors import InvalidParameter
-from . import calls
+from . import calls, questions
 from .calls import Call
 from .methods import async_pages, coroutine, method, pages
+from .questions import Snapshot
 from .retries import Clock
 from .transport import AsyncConnection, Connection, Limits, Wire
 
@@ -26,7 +28,54 @@ _KEY = re.compile(r"[!-~]+")
 """What can stand in a header."""
 
 
-class Client:
+class RemoteLake:
+    """The questions of a local `Lake`, asked of a server: of its newest snapshot, or of the one it is `at`."""
+
+    sql = method(questions.sql)
+    sql_first = method(questions.sql_first)
+    spans = method(questions.spans)
+    trace = method(questions.trace)
+    errors = method(questions.errors)
+    deploys = method(questions.deploys)
+    traces = method(questions.traces)
+    snapshot = method(questions.snapshot)
+
+    def __init__(self, connection: Connection, *, at: str | None = None) -> None:
+        """Use `lake.connect(url, key)`."""
+        self._connection = connection
+        self._at = at
+
+    @property
+    def url(self) -> str:
+        return self._connection.url
+
+    def at(self, snapshot: Snapshot | str) -> RemoteLake:
+        """The same lake at a snapshot (or the text of `X-Lake-Snapshot`): the same question gives the same answer.
+
+        Whether there is such a snapshot is known when something is asked: `BadRequest` says if it is gone.
+        """
+        return RemoteLake(self._connection, at=_token(snapshot))
+
+    def run(self, call: Call[T]) -> T:
+        """Make a call that `lake.client.questions` or `lake.client.calls` describes."""
+        asked = call if self._at is None else questions.pinned(call, self._at)
+        return asked.read(self._connection.send(asked.request))
+
+    def close(self) -> None:
+        """Close the connections; neither the client nor a lake at one of its snapshots can be used afterwards."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.url!r})"
+
+
+class Client(RemoteLake):
     """A server and a key. Several threads may use it; close it, or use it in a `with` statement."""
 
     list_traces = method(calls.list_traces)
@@ -38,30 +87,52 @@ class Client:
     report_errors = method(calls.report_errors)
     report_deploy = method(calls.report_deploy)
 
-    def __init__(self, wire: Wire) -> None:
-        """Use `lake.connect(url, key)`."""
-        self.url = wire.base_url
-        self._connection = Connection(wire)
 
-    def run(self, call: Call[T]) -> T:
-        """Make a call that `lake.client.calls` describes."""
-        return call.read(self._connection.send(call.request))
+class AsyncRemoteLake:
+    """The same as `RemoteLake` for asyncio."""
 
-    def close(self) -> None:
-        """Close the connections; the client cannot be used afterwards."""
-        self._connection.close()
+    sql = coroutine(questions.sql)
+    sql_first = coroutine(questions.sql_first)
+    spans = coroutine(questions.spans)
+    trace = coroutine(questions.trace)
+    errors = coroutine(questions.errors)
+    deploys = coroutine(questions.deploys)
+    traces = coroutine(questions.traces)
+    snapshot = coroutine(questions.snapshot)
 
-    def __enter__(self) -> Self:
+    def __init__(self, connection: AsyncConnection, *, at: str | None = None) -> None:
+        """Use `lake.connect_async(url, key)`."""
+        self._connection = connection
+        self._at = at
+
+    @property
+    def url(self) -> str:
+        return self._connection.url
+
+    def at(self, snapshot: Snapshot | str) -> AsyncRemoteLake:
+        """The same lake at a snapshot, as `RemoteLake.at`."""
+        return AsyncRemoteLake(self._connection, at=_token(snapshot))
+
+    async def run(self, call: Call[T]) -> T:
+        """Make a call that `lake.client.questions` or `lake.client.calls` describes."""
+        asked = call if self._at is None else questions.pinned(call, self._at)
+        return asked.read(await self._connection.send(asked.request))
+
+    async def close(self) -> None:
+        """Close the connections; neither the client nor a lake at one of its snapshots can be used afterwards."""
+        await self._connection.close()
+
+    async def __aenter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     def __repr__(self) -> str:
-        return f"Client({self.url!r})"
+        return f"{type(self).__name__}({self.url!r})"
 
 
-class AsyncClient:
+class AsyncClient(AsyncRemoteLake):
     """A server and a key, for asyncio; close it, or use it in an `async with` statement."""
 
     list_traces = coroutine(calls.list_traces)
@@ -73,27 +144,9 @@ class AsyncClient:
     report_errors = coroutine(calls.report_errors)
     report_deploy = coroutine(calls.report_deploy)
 
-    def __init__(self, wire: Wire) -> None:
-        """Use `lake.connect_async(url, key)`."""
-        self.url = wire.base_url
-        self._connection = AsyncConnection(wire)
 
-    async def run(self, call: Call[T]) -> T:
-        """Make a call that `lake.client.calls` describes."""
-        return call.read(await self._connection.send(call.request))
-
-    async def close(self) -> None:
-        """Close the connections; the client cannot be used afterwards."""
-        await self._connection.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    def __repr__(self) -> str:
-        return f"AsyncClient({self.url!r})"
+def _token(snapshot: Snapshot | str) -> str:
+    return snapshot.token if isinstance(snapshot, Snapshot) else snapshot
 
 
 _LIMITS = Limits()
@@ -111,12 +164,12 @@ def connect(url: str, key: str, *, limits: Limits = _LIMITS, clock: Clock = _CLO
     Raises:
         InvalidParameter: the address or the key cannot be one.
     """
-    return Client(_wire(url, key, limits, clock))
+    return Client(Connection(_wire(url, key, limits, clock)))
 
 
 def connect_async(url: str, key: str, *, limits: Limits = _LIMITS, clock: Clock = _CLOCK) -> AsyncClient:
     """The same for asyncio: its methods are coroutines, its iterators asynchronous."""
-    return AsyncClient(_wire(url, key, limits, clock))
+    return AsyncClient(AsyncConnection(_wire(url, key, limits, clock)))
 
 
 def _wire(url: str, key: str, limits: Limits, clock: Clock) -> Wire:

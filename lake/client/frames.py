@@ -26,11 +26,14 @@ class Result:
     """Rows that have come."""
 
     def __init__(self, table: pa.Table, *, snapshot: str | None = None, truncated: bool = False) -> None:
+        """
+        Args:
+            snapshot: token of the snapshot that they are of, for `at`.
+            truncated: there are more rows than these.
+        """
         self._table = table
         self.snapshot = snapshot
-        """Token of the snapshot that they are of, for `at`."""
         self.truncated = truncated
-        """There are more rows than these."""
 
     @property
     def columns(self) -> list[str]:

@@ -131,6 +131,7 @@ class Connection:
     """A connection for callers without asyncio; several threads may use it."""
 
     def __init__(self, wire: Wire) -> None:
+        self.url = wire.base_url
         self._wire = wire
         self._http = httpx.Client(
             base_url=wire.base_url, headers=wire.headers, timeout=wire.timeout, transport=RetryTransport(_Whole(wire))
@@ -150,6 +151,7 @@ class AsyncConnection:
     """A connection for callers with asyncio."""
 
     def __init__(self, wire: Wire) -> None:
+        self.url = wire.base_url
         self._wire = wire
         self._http = httpx.AsyncClient(
             base_url=wire.base_url, headers=wire.headers, timeout=wire.timeout, transport=RetryTransport(_AsyncWhole(wire))
