@@ -1,8 +1,9 @@
 """Session: the questions of the bundled notebooks, asked of a lake.
 
-Takes   a `Lake`, and for most questions a `Look`: one endpoint of one service, in one stretch of time.
+Takes   a lake, in a folder or on a server, and for most questions a `Look`: one endpoint of one service, in one stretch of
+        time.
 Gives   Polars frames; with nothing to look at (`None`) and on an empty lake, the same frames without rows.
-Refuses a folder that holds no lake: `NoLake`, which a notebook shows as one sentence.
+Refuses a folder that holds no lake and a server that does not answer: `NoLake`, which a notebook shows as one sentence.
 
 `lake.sql` answers everything else; these are the questions that would take a screen of SQL.
 """
@@ -18,7 +19,8 @@ from pathlib import Path
 import polars as pl
 
 import lake as lakes
-from lake.errors import NotALake
+from lake.client import RemoteLake
+from lake.errors import LakeError, NotALake
 
 DEFAULT_LAKE = "data/default/live"
 AROUND = dt.timedelta(minutes=90)
@@ -29,6 +31,10 @@ _ENOUGH_REQUESTS = 50
 _STEPS_MINUTES = (1, 2, 5, 10, 15, 30, 60)
 _REQUESTS_A_STEP = 10
 _MAX_STEPS = 500
+
+
+Lake = lakes.Lake | RemoteLake
+"""A lake in a folder or on a server; both answer the same questions."""
 
 
 class NoLake(NotALake):
@@ -60,15 +66,19 @@ class Look:
         return {"service": self.service, "endpoint": self.endpoint, "since": self.since, "until": self.until}
 
 
-def open_lake(path: str | Path | None = None) -> lakes.Lake:
+def open_lake(path: str | Path | None = None) -> Lake:
     """The lake of this notebook.
+
+    Without a path and with `TRACELAKE_URL` set it is the lake of the key in `TRACELAKE_KEY` on that server.
 
     Args:
         path: its folder; by default that of `TRACELAKE_LAKE`, which `tracelake serve` sets, else `data/default/live`.
 
     Raises:
-        NoLake: the folder holds none.
+        NoLake: the folder holds none, or the server does not answer.
     """
+    if path is None and (url := os.environ.get("TRACELAKE_URL")):
+        return _connected(url, os.environ.get("TRACELAKE_KEY", ""))
     folder = Path(path or os.environ.get("TRACELAKE_LAKE") or DEFAULT_LAKE)
     try:
         return lakes.open(folder)
@@ -79,17 +89,28 @@ def open_lake(path: str | Path | None = None) -> lakes.Lake:
         ) from None
 
 
-def overview(lake: lakes.Lake) -> pl.DataFrame:
+def _connected(url: str, key: str) -> RemoteLake:
+    try:
+        client = lakes.connect(url, key)
+        client.snapshot()  # a wrong address or key is known here, and not in the middle of the notebook
+    except LakeError as error:
+        raise NoLake(
+            f"{error}.\nThis notebook asks the server that TRACELAKE_URL names ({url}), with the key in TRACELAKE_KEY."
+        ) from None
+    return client
+
+
+def overview(lake: Lake) -> pl.DataFrame:
     """What the lake holds: table, rows, and the times of the first and the last one."""
     return lake.sql(_OVERVIEW).pl()
 
 
-def services(lake: lakes.Lake) -> pl.DataFrame:
+def services(lake: Lake) -> pl.DataFrame:
     """Each service: spans, requests that it answered, share of them that failed, p50 and p95 in ms; the busiest first."""
     return lake.sql(_SERVICES).pl()
 
 
-def largest_change(lake: lakes.Lake) -> Look | None:
+def largest_change(lake: Lake) -> Look | None:
     """The endpoint whose p95 grew most from the hour before a deploy of its service to the hour after.
 
     Where no deploy has enough requests on both sides: the busiest endpoint in the last three hours. None in a lake without
@@ -106,7 +127,7 @@ def largest_change(lake: lakes.Lake) -> Look | None:
     return Look(found[0]["service"], found[0]["endpoint"], until - 2 * AROUND, until)
 
 
-def latency(lake: lakes.Lake, look: Look | None) -> pl.DataFrame:
+def latency(lake: Lake, look: Look | None) -> pl.DataFrame:
     """The requests of a look by time: start, step_minutes, requests, errors, p50_ms, p95_ms.
 
     A step is one minute, or as many as it takes to have enough requests in it for a percentile.
@@ -127,24 +148,24 @@ def step_minutes(requests_a_minute: float, minutes: float) -> int:
     return max(_STEPS_MINUTES[-1], math.ceil(minutes / _MAX_STEPS))
 
 
-def deploys(lake: lakes.Lake, look: Look | None) -> pl.DataFrame:
+def deploys(lake: Lake, look: Look | None) -> pl.DataFrame:
     """Deploys of all services in the time of a look: deployed_at, service, version, own (of the look's own service)."""
     return lake.sql(_DEPLOYS, (look or _NOTHING).where).pl()
 
 
-def slow_trace(lake: lakes.Lake, look: Look | None) -> str | None:
+def slow_trace(lake: Lake, look: Look | None) -> str | None:
     """The trace of a request that took as long as the p95 of the look, after the deploy if there is one: slow, not freak."""
     look = look or _NOTHING
     found = lake.sql(_SLOW, look.where | {"since": look.deployed_at or look.since}).rows()
     return str(found[0]["trace_id"]) if found else None
 
 
-def trace(lake: lakes.Lake, trace_id: str | None) -> pl.DataFrame:
+def trace(lake: Lake, trace_id: str | None) -> pl.DataFrame:
     """The spans of a trace by start; no rows if there is no such trace."""
     return lake.trace(trace_id or "").pl()
 
 
-def recent_errors(lake: lakes.Lake, *, limit: int = 10) -> pl.DataFrame:
+def recent_errors(lake: Lake, *, limit: int = 10) -> pl.DataFrame:
     """Errors, those seen last first: last_seen, first_seen, times, service, error, trace_id of the last one.
 
     Args:
@@ -187,7 +208,7 @@ _CHANGES = f"""
             quantile_cont(duration_ns, 0.95) FILTER (start_time < deployed_at) AS p95_before,
             quantile_cont(duration_ns, 0.95) FILTER (start_time >= deployed_at) AS p95_after
         FROM deploys d JOIN spans s ON d.service_name IS NULL OR d.service_name = s.service_name
-        WHERE {_ENTRY} AND start_time >= deployed_at - $around AND start_time < deployed_at + $around
+        WHERE {_ENTRY} AND start_time >= deployed_at - $around::INTERVAL AND start_time < deployed_at + $around::INTERVAL
         GROUP BY ALL
     )
     SELECT deployed_at, service, endpoint FROM compared
@@ -200,7 +221,7 @@ _BUSIEST = f"""
     WITH newest AS (SELECT coalesce(max(start_time) FILTER (start_time < now() + INTERVAL 1 HOUR), max(start_time)) AS latest
         FROM spans WHERE {_ENTRY})
     SELECT coalesce(service_name, '') AS service, {_ENDPOINT} AS endpoint, any_value(latest) AS latest FROM spans, newest
-    WHERE {_ENTRY} AND start_time >= latest - $window AND start_time <= latest
+    WHERE {_ENTRY} AND start_time >= latest - $window::INTERVAL AND start_time <= latest
     GROUP BY service, endpoint ORDER BY count(*) DESC, service, endpoint LIMIT 1
 """
 

@@ -1,4 +1,4 @@
-"""`tracelake sql`: one SELECT over a lake, read from its files; no server is needed."""
+"""`tracelake sql`: one SELECT over a lake, read from its files, for which no server is needed, or asked of a server."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ import polars as pl
 import pyarrow as pa
 import rich_click as click
 
-import lake
-
-from .lakes import folder_of, lake_options
+from .lakes import source, source_options
 from .options import print_json
 
 _SHOWN_ROWS = 100
@@ -28,13 +26,14 @@ _ENDLESS_COLUMNS = 10_000
     "--format", "shape", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True,
     help="table shows the first 100 rows, csv and json have all.",
 )  # fmt: skip
-@lake_options
-def sql(query: str, data: Path, project: str, shape: str, *, sandbox: bool) -> None:
+@source_options
+def sql(query: str, data: Path, project: str, shape: str, url: str | None, key_env: str, *, sandbox: bool) -> None:
     """Run a SELECT over spans, errors, exceptions, deploys, requests and batches.
 
-    It runs with your rights on this machine, like any program that reads the files.
+    It runs with your rights on this machine, like any program that reads the files; with --url in the sandbox of the
+    server, on the lake of the key.
     """
-    with lake.open(folder_of(data, project, sandbox=sandbox)) as opened:
+    with source(data, project, url, key_env, sandbox=sandbox) as opened:
         rows = opened.sql(query).arrow()
     if shape == "json":
         print_json(rows.to_pylist(maps_as_pydicts="lossy"), default=_plain)

@@ -179,4 +179,4 @@ def _phrase(status: int) -> str:
 def plain(text: str) -> str:
     """A text of a server as it may be shown: without keys, without what a terminal obeys, and not endless."""
     shown = _KEY.sub(r"\1***", text[:_MAX_MESSAGE_CHARACTERS])
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in shown)
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in shown)

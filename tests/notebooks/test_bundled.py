@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
-from typing import Any
 
-import nbclient
 import nbformat
 import pytest
 
 from notebooks import bundled
 from notebooks.render import MIME_TYPE
+from tests.notebooks.notebooks import kinds, run
 from tests.notebooks.shop import MINUTES, ORDERS_A_MINUTE, SPANS_A_TRACE
 
 SPANS = MINUTES * ORDERS_A_MINUTE * SPANS_A_TRACE
@@ -24,22 +22,6 @@ def copy(tmp_path):
     """The first notebook as a user has it."""
     (path,) = bundled.copy_to(tmp_path / "notebooks")
     return path
-
-
-def run(path: Path, lake: Path, *, allow_errors: bool = False) -> list[list[dict[str, Any]]]:
-    """Run a notebook in its folder with a kernel of this Python; the outputs of each code cell."""
-    notebook = nbformat.read(path, as_version=4)
-    client = nbclient.NotebookClient(
-        notebook, timeout=120, allow_errors=allow_errors, resources={"metadata": {"path": str(path.parent)}}
-    )
-    # as in JupyterLab: whatever the user has configured for IPython does not matter
-    client.execute(env=os.environ | {"TRACELAKE_LAKE": str(lake), "IPYTHONDIR": str(path.parent / ".ipython")})
-    return [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
-
-
-def kinds(outputs: list[dict[str, Any]]) -> list[str]:
-    """What each output of a cell is."""
-    return [output.get("name") or output["output_type"] for output in outputs]
 
 
 def test_the_first_notebook_shows_what_is_in_a_lake(copy, shop_folder):
