@@ -15,6 +15,7 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import polars as pl
 
@@ -64,6 +65,14 @@ class Look:
     def where(self) -> dict[str, object]:
         """Values for a query."""
         return {"service": self.service, "endpoint": self.endpoint, "since": self.since, "until": self.until}
+
+
+@overload
+def open_lake(path: str | Path) -> lakes.Lake: ...
+
+
+@overload
+def open_lake(path: None = None) -> Lake: ...
 
 
 def open_lake(path: str | Path | None = None) -> Lake:

@@ -54,7 +54,8 @@ class RemoteError(LakeError):
         retry_after_s: float | None = None,
     ) -> None:
         named = f"{status} {code}".strip() + (f", request {request_id}" if request_id else "")
-        super().__init__(f"{message} ({named})")
+        gap = "\n" if "\n" in message else " "  # the last line may be a caret below the query
+        super().__init__(f"{message}{gap}({named})")
         self.status = status
         self.code = code
         self.param = param

@@ -33,9 +33,11 @@ def test_the_key_comes_from_the_variable_that_is_named(asking):
 
 def test_what_the_server_refuses_is_said_without_the_key(asking):
     words, environment = asking
-    said = refusal(*words, "SELECT * FROM '/etc/passwd'", environment=environment)
-    assert "invalid_query" in said
-    assert environment["TRACELAKE_KEY"] not in said
+    done = run(*words, "SELECT * FROM '/etc/passwd'", environment=environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "/etc/passwd" in done.stderr
+    assert "invalid_query" in done.stderr
+    assert environment["TRACELAKE_KEY"] not in done.stderr
     assert "invalid_api_key" in refusal(*words, "SELECT 1", environment={"TRACELAKE_KEY": "mtk_live_" + "0" * 32})
 
 

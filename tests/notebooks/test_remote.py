@@ -64,7 +64,7 @@ def test_the_busiest_endpoint_is_found_where_no_deploy_changed_one(tmp_path):
             look = session.largest_change(far)
             assert look == session.largest_change(near)
             assert look is not None
-            assert look.until - look.since == dt.timedelta(hours=2)
+            assert look.until - look.since == dt.timedelta(hours=3)
     finally:
         server.close()
 

@@ -7,6 +7,7 @@ import datetime as dt
 import polars as pl
 import pytest
 
+import lake
 from notebooks import session
 from notebooks.session import Look, NoLake
 from tests.notebooks.shop import DEPLOYED_AT, MINUTES, ORDERS_A_MINUTE, SPANS_A_TRACE, START, land_deploy, make_shop
@@ -148,14 +149,15 @@ def test_an_answer_without_rows_has_the_columns_of_one_with_rows(shop, empty, lo
 
 def test_the_lake_of_the_environment_is_opened(shop_folder, monkeypatch):
     monkeypatch.setenv("TRACELAKE_LAKE", str(shop_folder))
-    with session.open_lake() as lake:
-        assert lake.path == shop_folder
+    with session.open_lake() as opened:
+        assert isinstance(opened, lake.Lake)
+        assert opened.path == shop_folder
 
 
 def test_a_named_lake_goes_before_that_of_the_environment(shop_folder, monkeypatch, tmp_path):
     monkeypatch.setenv("TRACELAKE_LAKE", str(tmp_path))
-    with session.open_lake(str(shop_folder)) as lake:
-        assert lake.path == shop_folder
+    with session.open_lake(str(shop_folder)) as opened:
+        assert opened.path == shop_folder
 
 
 def test_without_a_lake_the_error_names_the_folder_and_what_to_do(monkeypatch, tmp_path):

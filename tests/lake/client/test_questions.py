@@ -76,9 +76,9 @@ QUESTIONS = [
     ("traces", {"since": LATER, "until": LATER + HALF_AN_HOUR, "status": "unset"}),
     ("sql", {"query": "SELECT * FROM errors WHERE timestamp >= $t ORDER BY ALL", "params": {"t": LATER}}),
     ("sql", {"query": "SELECT ? + 1 AS a, list_contains(?, 'x') AS b", "params": [41, ["x", "y"]]}),
-    ("sql", {"query": "SELECT count(*) AS n FROM spans WHERE start_time < $t - $d::INTERVAL",
+    ("sql", {"query": "SELECT count(*) AS n FROM spans WHERE start_time < $t::TIMESTAMPTZ - $d::INTERVAL",
              "params": {"t": LATER, "d": dt.timedelta(minutes=5, microseconds=1)}}),
-    ("sql", {"query": "PIVOT (SELECT kind, status FROM spans) ON status USING count(*) ORDER BY kind"}),
+    ("sql", {"query": "SELECT 1.5::DECIMAL(4, 2) AS d, sum(duration_ns) AS s, [1, NULL] AS l FROM spans"}),
 ]  # fmt: skip
 
 
