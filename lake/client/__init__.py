@@ -29,7 +29,7 @@ from .errors import (
     Unavailable,
 )
 from .frames import Result
-from .models import DeployReport, ErrorReport
+from .models.reports import DeployReport, ErrorReport
 from .questions import Snapshot
 from .transport import Limits
 

@@ -15,8 +15,9 @@ from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
 from ..errors import InvalidParameter
-from . import calls, questions
-from .calls import Call
+from . import questions
+from .call import Call
+from .calls import ingest, traces
 from .methods import async_pages, coroutine, method, pages
 from .questions import Snapshot
 from .retries import Clock
@@ -78,14 +79,14 @@ class RemoteLake:
 class Client(RemoteLake):
     """A server and a key. Several threads may use it; close it, or use it in a `with` statement."""
 
-    list_traces = method(calls.list_traces)
-    iter_traces = pages(calls.list_traces)
-    get_trace = method(calls.get_trace)
-    export_trace = method(calls.export_trace)
-    send_traces = method(calls.send_traces)
-    report_error = method(calls.report_error)
-    report_errors = method(calls.report_errors)
-    report_deploy = method(calls.report_deploy)
+    list_traces = method(traces.list_traces)
+    iter_traces = pages(traces.list_traces)
+    get_trace = method(traces.get_trace)
+    export_trace = method(traces.export_trace)
+    send_traces = method(ingest.send_traces)
+    report_error = method(ingest.report_error)
+    report_errors = method(ingest.report_errors)
+    report_deploy = method(ingest.report_deploy)
 
 
 class AsyncRemoteLake:
@@ -135,14 +136,14 @@ class AsyncRemoteLake:
 class AsyncClient(AsyncRemoteLake):
     """A server and a key, for asyncio; close it, or use it in an `async with` statement."""
 
-    list_traces = coroutine(calls.list_traces)
-    iter_traces = async_pages(calls.list_traces)
-    get_trace = coroutine(calls.get_trace)
-    export_trace = coroutine(calls.export_trace)
-    send_traces = coroutine(calls.send_traces)
-    report_error = coroutine(calls.report_error)
-    report_errors = coroutine(calls.report_errors)
-    report_deploy = coroutine(calls.report_deploy)
+    list_traces = coroutine(traces.list_traces)
+    iter_traces = async_pages(traces.list_traces)
+    get_trace = coroutine(traces.get_trace)
+    export_trace = coroutine(traces.export_trace)
+    send_traces = coroutine(ingest.send_traces)
+    report_error = coroutine(ingest.report_error)
+    report_errors = coroutine(ingest.report_errors)
+    report_deploy = coroutine(ingest.report_deploy)
 
 
 def _token(snapshot: Snapshot | str) -> str:

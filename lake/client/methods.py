@@ -13,9 +13,9 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import update_wrapper
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
-from .calls import Call, continued
+from .call import Call, continued
 from .errors import BadAnswer
-from .models import Page
+from .models.paging import Page
 
 P = ParamSpec("P")
 T = TypeVar("T")

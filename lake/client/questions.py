@@ -20,7 +20,7 @@ import msgspec
 
 from .. import queries
 from ..errors import InvalidParameter
-from .calls import Call, encoded
+from .call import JSON, Call, encoded
 from .errors import BadAnswer, Truncated
 from .frames import Result, read_stream
 from .retries import Repeat
@@ -187,7 +187,7 @@ def _ask(query: str, params: Mapping[str, Any] | Sequence[Any] | None, *, limit:
         body["params"] = {name: _sent(name, value) for name, value in params.items()}
     elif params is not None:
         body["params"] = [_sent(str(place), value) for place, value in enumerate(params, 1)]
-    headers = {"Content-Type": "application/json", "Accept": _ARROW}
+    headers = {"Content-Type": JSON, "Accept": _ARROW}
     request = Request("POST", "/v1/sql", headers=headers, body=encoded(body), repeat=Repeat.UNLESS_WORKING)
     return Call(request, partial(_result, is_whole=is_whole))
 

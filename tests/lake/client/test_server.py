@@ -11,6 +11,8 @@ import pytest
 import lake
 from lake import client as remote
 from lake.client import AsyncClient, Client, DeployReport, ErrorReport, NotFound, PermissionDenied, Unauthorized
+from lake.client.models.reports import SpansSent
+from lake.client.models.traces import Http
 from tests.api.clients import exception, new_trace_id, otlp, span
 from tests.lake.spans import otlp_body
 from tests.servers import running
@@ -61,7 +63,7 @@ def test_a_trace_comes_back_typed(sender, asker):
     assert (trace.trace_id, trace.root_span_id, trace.root_operation) == (trace_id, root, "GET /")
     assert (trace.start_time, trace.duration_ms, trace.span_count) == (start, 20.0, 2)
     assert trace.services == [service]
-    assert trace.http == remote.models.Http(route="/", status_code=200)
+    assert trace.http == Http(route="/", status_code=200)
     first, second = trace.spans
     assert (first.name, first.depth, first.parent_span_id) == ("GET /", 0, None)
     assert (second.parent_span_id, second.depth, second.status.code) == (root, 1, "error")
@@ -74,7 +76,7 @@ def test_a_trace_comes_back_typed(sender, asker):
 
 def test_spans_in_protobuf_come_back_as_they_were_sent(sender, asker):
     body = otlp_body(3, start=now())
-    assert sender.send_traces(body) == remote.models.SpansSent()
+    assert sender.send_traces(body) == SpansSent()
     [trace_id] = {trace.trace_id for trace in asker.iter_traces(service="shop") if trace.span_count == 3}
     assert asker.export_trace(trace_id) == body
 
@@ -181,7 +183,7 @@ def test_both_clients_have_the_same_calls():
 
 def test_a_method_shows_the_signature_of_its_call():
     assert "limit: 'int | None' = None" in str(inspect.signature(Client.list_traces))
-    assert inspect.signature(Client.get_trace).return_annotation == "models.Trace"
-    assert inspect.signature(Client.list_traces).return_annotation == "Page[models.TraceSummary]"
-    assert inspect.signature(Client.iter_traces).return_annotation == "Iterator[models.TraceSummary]"
+    assert inspect.signature(Client.get_trace).return_annotation == "Trace"
+    assert inspect.signature(Client.list_traces).return_annotation == "Page[TraceSummary]"
+    assert inspect.signature(Client.iter_traces).return_annotation == "Iterator[TraceSummary]"
     assert "1 to 200" in str(Client.iter_traces.__doc__)

@@ -1,28 +1,11 @@
-"""Models: what the server answers with, and what it is sent, as typed values.
-
-Takes   JSON.
-Gives   frozen structs with the names of the reference; times are aware datetimes. Fields that they do not have are ignored,
-        so that a newer server can be asked.
-Refuses JSON of another shape (`BadAnswer`, raised by `lake.client.calls`).
-"""
+"""Traces as the server shows them."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from msgspec import Struct
-
-T = TypeVar("T")
-
-
-class Page(Struct, Generic[T], frozen=True, kw_only=True):
-    """A part of a list. `iter_...` goes through all of them."""
-
-    data: list[T]
-    has_more: bool = False
-    next_cursor: str | None = None
 
 
 class Http(Struct, frozen=True, kw_only=True):
@@ -114,7 +97,7 @@ class Span(Struct, frozen=True, kw_only=True):
     links: list[Link] = []
 
 
-class ErrorOfTrace(Struct, frozen=True, kw_only=True):
+class TraceError(Struct, frozen=True, kw_only=True):
     """An error that happened in a trace."""
 
     id: str
@@ -123,18 +106,13 @@ class ErrorOfTrace(Struct, frozen=True, kw_only=True):
     fingerprint: str
 
 
-class Deploy(Struct, frozen=True, kw_only=True):
-    """A deploy."""
+class TraceDeploy(Struct, frozen=True, kw_only=True):
+    """The deploy that a trace ran on."""
 
     id: str
     version: str | None = None
     git_sha: str | None = None
     deployed_at: dt.datetime
-    service: str | None = None
-    """None: of all services."""
-    environment: str | None = None
-    deployer: str | None = None
-    description: str | None = None
 
 
 class RepeatedQuery(Struct, frozen=True, kw_only=True):
@@ -153,80 +131,7 @@ class Trace(TraceSummary, frozen=True, kw_only=True):
     truncated: bool = False
     """It has more spans than these."""
     spans: list[Span]
-    errors: list[ErrorOfTrace] = []
-    deploy: Deploy | None = None
+    errors: list[TraceError] = []
+    deploy: TraceDeploy | None = None
     """The latest one of its services before it started."""
     n_plus_one: list[RepeatedQuery] = []
-
-
-class ErrorReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An error to report; docs/ingest.md has every field."""
-
-    exception_class: str
-    message: str
-    backtrace: Sequence[str] = ()
-    service: str | None = None
-    environment: str | None = None
-    version: str | None = None
-    git_sha: str | None = None
-    fingerprint: str | None = None
-    """What makes two errors the same one; computed by the server if absent."""
-    timestamp: dt.datetime | None = None
-    """When it happened; now if absent."""
-    user_id: str | None = None
-    request_id: str | None = None
-    trace_id: str | None = None
-    span_id: str | None = None
-    context: Mapping[str, Any] = {}
-    params: Mapping[str, Any] = {}
-
-
-class ReportedError(Struct, frozen=True, kw_only=True):
-    """What became of a reported error."""
-
-    id: str
-    fingerprint: str
-
-
-class DeployReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A deploy to report; `version` or `git_sha` is needed."""
-
-    version: str | None = None
-    git_sha: str | None = None
-    service: str | None = None
-    """None: of all services."""
-    environment: str | None = None
-    deployer: str | None = None
-    description: str | None = None
-    deployed_at: dt.datetime | None = None
-    """Now if absent."""
-
-
-class ReportedDeploy(Struct, frozen=True, kw_only=True):
-    """What became of a reported deploy."""
-
-    id: str
-    version: str | None = None
-    deployed_at: dt.datetime
-
-
-class Rejected(Struct, frozen=True, kw_only=True):
-    """An item of a batch that was not stored."""
-
-    index: int
-    error: str
-
-
-class Batch(Struct, frozen=True, kw_only=True):
-    """What became of a batch."""
-
-    accepted: int
-    errors: list[Rejected] = []
-
-
-class SpansSent(Struct, frozen=True, kw_only=True):
-    """What became of spans: all are stored but those that are counted here."""
-
-    rejected_spans: int = 0
-    error_message: str = ""
-    """Why, if some were rejected."""

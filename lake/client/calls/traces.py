@@ -1,0 +1,70 @@
+"""Calls about traces."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from ..call import Call, get, segment, time
+from ..errors import PROTOBUF
+from ..models.paging import Page
+from ..models.traces import Trace, TraceSummary
+from ..transport import Request
+
+
+def list_traces(
+    *,
+    service: str | None = None,
+    start_time: dt.datetime | None = None,
+    end_time: dt.datetime | None = None,
+    min_duration_ms: int | None = None,
+    status: str | None = None,
+    limit: int | None = None,
+    cursor: str | None = None,
+) -> Call[Page[TraceSummary]]:
+    """One page of the traces that started in `[start_time, end_time)`, newest first.
+
+    Args:
+        service: some span of the trace is of it.
+        start_time: without it an hour before `end_time`.
+        end_time: without it now.
+        min_duration_ms: from the first start to the last end, at least.
+        status: `ok`, `error` or `unset`.
+        limit: traces of a page, 1 to 200; without it 50.
+        cursor: `next_cursor` of the page before, with the same filters.
+    """
+    return get(
+        "/v1/traces",
+        Page[TraceSummary],
+        service=service,
+        start_time=time("start_time", start_time),
+        end_time=time("end_time", end_time),
+        min_duration_ms=min_duration_ms,
+        status=status,
+        limit=limit,
+        cursor=cursor,
+    )
+
+
+def get_trace(trace_id: str) -> Call[Trace]:
+    """One trace with its spans, errors and deploy.
+
+    Args:
+        trace_id: 32 hex digits, any case.
+
+    Raises:
+        NotFound: there is no such trace.
+    """
+    return get(f"/v1/traces/{segment('trace_id', trace_id)}", Trace)
+
+
+def export_trace(trace_id: str) -> Call[bytes]:
+    """One trace exactly as it was sent: an ExportTraceServiceRequest in protobuf.
+
+    Args:
+        trace_id: 32 hex digits, any case.
+
+    Raises:
+        NotFound: there is no such trace.
+    """
+    path = f"/v1/traces/{segment('trace_id', trace_id)}"
+    return Call(Request("GET", path, headers={"Accept": PROTOBUF}), lambda answer: answer.body)
