@@ -34,6 +34,9 @@ from .file_cache import FileCache
 from .folder import LakeFolder, open_folder
 from .relations import LandingCache, Relation, Relations
 from .result import Result, refusals
+from .search import Query, parse
+from .search.run import SearchPage
+from .search.run import page as search_page
 from .settings import LakeSettings
 from .snapshot import Snapshot, SnapshotReader
 from .trace_list import TraceFilter
@@ -342,6 +345,42 @@ class Lake:
         queries.check_times(since=since, until=until)
         asked = TraceFilter(since, until, around, limit, service, min_duration_ns, status, before)
         found = trace_list.page(asked, self._relations(), self._table)
+        return self._ask("SELECT * FROM _found", tables={"_found": found})
+
+    def search(
+        self,
+        query: str | Query,
+        *,
+        since: dt.datetime,
+        until: dt.datetime,
+        limit: int = 100,
+        before: tuple[int, str] | None = None,
+        around: dt.timedelta = dt.timedelta(hours=1),
+    ) -> Result:
+        """Summaries of the traces that started in `[since, until)` and have spans that a query means, newest first.
+
+        Args:
+            query: TQ, see docs/search.md.
+            limit: at least 1.
+            before: start in nanoseconds since the epoch and trace id of the last row of the page before.
+            around: how far outside the window spans of its traces are looked for.
+
+        Returns:
+            what `traces` returns, and matched_spans, matched_span_ids (the first three by start), and with `select`
+            matched_fields (the fields of those three, as text).
+
+        Raises:
+            InvalidQuery: the query is none, or one of metrics.
+            InvalidParameter: a time has no time zone.
+        """
+        _check_times(since=since, until=until)
+        asked = SearchPage(query if isinstance(query, Query) else parse(query), since, until, around, limit, before)
+        snapshot = self.snapshot()
+
+        def ask(_: str, text: str, values: Mapping[str, Any], source: Relation) -> pa.Table:
+            return self._table(text, values, source)
+
+        found = search_page(asked, self._relations(snapshot), snapshot.lake.promoted, ask)
         return self._ask("SELECT * FROM _found", tables={"_found": found})
 
     def close(self) -> None:
