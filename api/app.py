@@ -25,6 +25,7 @@ from . import (
     ingest,
     keys,
     removed,
+    search,
     sql,
     traces,
 )
@@ -49,6 +50,7 @@ DESCRIBED_ROUTES = [
     *errors.ROUTES,
     *ingest.ROUTES,
     *keys.ROUTES,
+    *search.ROUTES,
     *sql.ROUTES,
     *traces.ROUTES,
 ]

@@ -23,6 +23,7 @@ COMMANDS = {
     "keys": "Make, list and revoke keys.",
     "projects": "Make, list and delete projects.",
     "sql": "Run a SELECT over spans, errors, exceptions, deploys, requests and batches.",
+    "search": "Find traces with TQ, the search language.",
     "compact": "Absorb the landing, rewrite the hours that are over, and delete what nobody needs.",
     "doctor": "Compare log with files and landing with watermarks, and verify every file.",
     "promote": "Give the attribute KEY a column of the table spans, so that filters on it are fast.",

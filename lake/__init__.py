@@ -20,6 +20,7 @@ How data flows, which is also the order of imports:
     occurrences, file_cache, error_status,
     error_groups, error_view, deploys        the answers about errors and deploys
     sandbox                                  SQL of strangers, each query in a process of its own
+    search, deadline                         TQ, the search language, and how long a search may take
     store                                    `Lake`, what callers meet
     client                                   the same questions, asked of a server; knows nothing of files
 

@@ -4,6 +4,7 @@
     |-- WireError               the sender's bytes are not what the route takes
     |   `-- TooLarge            the request is over a limit of size or count
     |-- Overloaded              for the moment no more can be taken in; come back after `retry_after_s`
+    |   `-- QueryTimeout        the question took too long
     |-- NotALake                the folder holds no lake, or one of a newer format
     |-- LakeCorrupt             a file the Delta log names is missing or unreadable
     |-- CommitConflict          another compactor was faster: open the table again and plan again
@@ -40,6 +41,10 @@ class Overloaded(LakeError):
     def __init__(self, message: str, *, retry_after_s: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class QueryTimeout(Overloaded):
+    """The question took too long and was stopped."""
 
 
 class NotALake(LakeError):

@@ -50,6 +50,8 @@ class LakeSettings:
     """Free bytes on the data disk below which ingest answers 503, so that compaction can still work."""
     query_memory_mib: int = 384
     """MiB of memory that DuckDB may use in one process."""
+    search_timeout_s: int = 30
+    """Seconds that a search may take before it is answered 503."""
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> Self:

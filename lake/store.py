@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from . import deploys, error_view, queries, trace_list, trace_view
+from .deadline import Deadline
 from .error_groups import ErrorFilter, Sort
 from .error_status import Decision, ErrorStatus
 from .error_view import ErrorView
@@ -34,8 +35,8 @@ from .file_cache import FileCache
 from .folder import LakeFolder, open_folder
 from .relations import LandingCache, Relation, Relations
 from .result import Result, refusals
-from .search import Query, parse
-from .search.run import SearchPage
+from .search import Query, search_query
+from .search.run import Ask, SearchPage
 from .search.run import page as search_page
 from .settings import LakeSettings
 from .snapshot import Snapshot, SnapshotReader
@@ -374,13 +375,9 @@ class Lake:
             InvalidParameter: a time has no time zone.
         """
         _check_times(since=since, until=until)
-        asked = SearchPage(query if isinstance(query, Query) else parse(query), since, until, around, limit, before)
+        asked = SearchPage(search_query(query), since, until, around, limit, before)
         snapshot = self.snapshot()
-
-        def ask(_: str, text: str, values: Mapping[str, Any], source: Relation) -> pa.Table:
-            return self._table(text, values, source)
-
-        found = search_page(asked, self._relations(snapshot), snapshot.lake.promoted, ask)
+        found = search_page(asked, self._relations(snapshot), snapshot.lake.promoted, self._in_time())
         return self._ask("SELECT * FROM _found", tables={"_found": found})
 
     def close(self) -> None:
@@ -399,6 +396,17 @@ class Lake:
     def _table(self, query: str, params: Mapping[str, Any], source: Relation) -> pa.Table:
         return self._ask(query, params or None, tables=source.tables).arrow()
 
+    def _in_time(self) -> Ask:
+        """Runs the queries of one search, together no longer than it may take."""
+        deadline = Deadline(self.settings.search_timeout_s)
+
+        def ask(_: str, query: str, values: Mapping[str, Any], source: Relation) -> pa.Table:
+            cursor, relation = self._prepared(query, values or None, tables=source.tables)
+            with refusals(), deadline.over(cursor):
+                return relation.to_arrow_table()
+
+        return ask
+
     def _ask(
         self,
         query: str,
@@ -408,6 +416,17 @@ class Lake:
         tables: Mapping[str, pa.Table] = _NO_TABLES,
     ) -> Result:
         """Prepare a query over these views and Arrow tables."""
+        cursor, relation = self._prepared(query, params, views, tables=tables)
+        return Result(relation, cursor, tables, views)
+
+    def _prepared(
+        self,
+        query: str,
+        params: Any = None,  # noqa: ANN401 - what DuckDB takes
+        views: Mapping[str, Relation] = _NO_VIEWS,
+        *,
+        tables: Mapping[str, pa.Table] = _NO_TABLES,
+    ) -> tuple[duckdb.DuckDBPyConnection, duckdb.DuckDBPyRelation]:
         with refusals():
             cursor = self._shared.duckdb.cursor()
             for relation in (Relation("", tables), *views.values()):
@@ -415,7 +434,7 @@ class Lake:
                     cursor.register(name, table)
             for name, view in views.items():
                 cursor.execute(f"CREATE TEMP VIEW {name} AS {view.text}")
-            return Result(cursor.sql(query, params=params), cursor, tables, views)
+            return cursor, cursor.sql(query, params=params)
 
 
 class _Shared:

@@ -13,7 +13,7 @@ Refuses texts that are no query: `InvalidQuery`, with position and expectation.
     candidates, run        which traces can be meant, which ones are
 """
 
-from .parser import InvalidQuery, parse
+from .parser import InvalidQuery, metrics_query, parse, search_query
 from .tree import Query
 
-__all__ = ["InvalidQuery", "Query", "parse"]
+__all__ = ["InvalidQuery", "Query", "metrics_query", "parse", "search_query"]

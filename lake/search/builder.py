@@ -38,6 +38,7 @@ from .tree import (
     Or,
     Parent,
     Query,
+    Scope,
     Select,
     Spanset,
     Spansets,
@@ -58,7 +59,7 @@ _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", '"': '"', "'": "'", "\\": "\\"}
 _OPS = {"==": "=", "<>": "!="}
 
 
-class Meaningless(Exception):  # noqa: N818 - it says where and what, the parser makes the error
+class Meaningless(Exception):
     """A part of a query that can be read and means nothing.
 
     Attributes:
@@ -140,10 +141,10 @@ class Builder(Transformer[Token, Query]):
         quote = re.search("[\"']", token)
         assert quote is not None  # noqa: S101 - the terminal has one
         key, scopes = unescaped(token[quote.end() : -1]), token[: quote.start()].removesuffix(".").split(".")
-        scope = scopes[-1] if scopes[-1] in ("span", "resource", "event", "link", "instrumentation") else "any"
+        scope = cast("Scope", scopes[-1]) if scopes[-1] in fields.SCOPES else "any"
         if not key:
             raise Meaningless(_at(token), "an attribute has a name")
-        found = Field(cast("fields.Scope", scope), key, at=_at(token))
+        found = Field(scope, key, at=_at(token))
         return Parent(found, at=_at(token)) if scopes[0] == "parent" else found
 
     def attr(self, parts: Parts) -> Field | Parent:
@@ -159,7 +160,7 @@ class Builder(Transformer[Token, Query]):
 
     def negative(self, parts: Parts) -> Operand:
         minus, operand = parts
-        if isinstance(operand, Literal) and operand.kind in ("number", "duration", "size"):
+        if isinstance(operand, Literal) and not isinstance(operand.value, str | bool):
             return Literal(-operand.value, operand.kind, at=_at(minus))
         return Negative(_field(operand), at=_at(minus))
 
@@ -174,7 +175,8 @@ class Builder(Transformer[Token, Query]):
             if op not in ("=", "!="):
                 raise Meaningless(right.at, "nil is compared with = or != only")
             return Exists(_field(left), op == "=", at=left.at)
-        return Comparison(op, _field(left), right, at=left.at)
+        left = _field(left)
+        return Comparison(op, left, _field(right) if isinstance(left, Literal) else right, at=left.at)
 
     def comparison_by_pattern(self, parts: Parts) -> Comparison:
         left, not_, op, right = parts
@@ -280,7 +282,7 @@ def condition(part: Node) -> Condition:
     found = _field(part)
     if not isinstance(found, Field | Parent):
         raise Meaningless(part.at, "here must stand what holds or not, such as duration > 100ms")
-    return Comparison("=", found, Literal(True, "bool", at=part.at), at=part.at)  # noqa: FBT003 - the value is a bool
+    return Comparison("=", found, Literal(True, "bool", at=part.at), at=part.at)
 
 
 def unescaped(text: str) -> str:

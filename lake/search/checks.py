@@ -65,14 +65,15 @@ def check(query: Query, text: str) -> None:
             if not _has_field(node.operand):
                 raise Meaningless(node.at, "only a field can be missing")
         elif isinstance(node, Arithmetic):
-            _check_number(node.left), _check_number(node.right)
+            _check_number(node.left)
+            _check_number(node.right)
         elif isinstance(node, Negative):
             _check_number(node.operand)
         elif isinstance(node, Aggregate | Metric):
             _check_measured(node)
         elif isinstance(node, By | Select):
             _check_fields(node.operands)
-        elif isinstance(node, Filter) and _type(node.comparison.left) == _type(node.comparison.right) == "literal":
+        elif isinstance(node, Filter) and not _has_aggregate(node.comparison):
             raise Meaningless(node.at, "compare count(), avg(), min(), max() or sum() with a number")
 
 
@@ -86,7 +87,7 @@ def _check_comparison(node: Comparison, text: str) -> None:
 def _check_pair(op: str, left: Operand, right: Operand, text: str) -> None:
     """Whether two operands can be compared so."""
     kinds = _type(left), _type(right)
-    if isinstance(right, Field) and right.scope == "any" and _is_bare(right, text):
+    if not isinstance(left, Literal) and isinstance(right, Field) and right.scope == "any" and _is_bare(right, text):
         raise Meaningless(
             right.at, f'{right.key} is no value: write "{right.key}" for a text, .{right.key} for an attribute'
         )

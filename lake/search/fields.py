@@ -16,7 +16,7 @@ from typing import Literal
 
 from ..queries import identifier
 from ..schema import SPAN_KINDS, STATUS_CODES, Promoted
-from .tree import Field, Parent
+from .tree import Field, Parent, Scope
 
 WORDS = frozenset((*STATUS_CODES, *SPAN_KINDS))
 """What status and kind are compared with, written without quotes."""
@@ -86,12 +86,12 @@ INTRINSICS = {
 """Every intrinsic by the name that a query is printed with."""
 
 _BY_NAME = {alias: name for name, intrinsic in INTRINSICS.items() for alias in (name, *intrinsic.aliases)}
-_SCOPES = ("span", "resource", "event", "link", "instrumentation")
+SCOPES: tuple[Scope, ...] = ("span", "resource", "event", "link", "instrumentation")
 _LISTS = {"event": "events", "link": "links"}
 
 
 def named(name: str, *, at: int = 0) -> Field | Parent:
-    """The field of a name as it stands in a query: an intrinsic, else an attribute, with its scope or a dot before it or not.
+    """The field of a name as it stands in a query: an intrinsic, else an attribute, perhaps with its scope or a dot first.
 
     Raises:
         UnknownField: it has a `:` and is no intrinsic.
@@ -117,7 +117,7 @@ def named(name: str, *, at: int = 0) -> Field | Parent:
 def scoped(name: str, at: int) -> Field:
     """An attribute with its scope before it, or with none."""
     first, dot, rest = name.partition(".")
-    for scope in _SCOPES:
+    for scope in SCOPES:
         if dot and rest and first == scope:
             return Field(scope, rest, at=at)
     return Field("any", name, at=at)

@@ -2,8 +2,8 @@
 
 Takes   TQ: a bare expression (`service.name = "cart" AND duration > 100ms`) or TraceQL (`{ ... } | ...`).
 Gives   `Query`; `print(parse(text))` is read as an equal one.
-Refuses what is no query, means nothing or is beyond the limits: `InvalidQuery`, with a position, a caret below it and what was
-        expected there. Nothing else is raised, whatever the text.
+Refuses what is no query, means nothing or is beyond the limits: `InvalidQuery`, with a position, a caret below it and what
+        was expected there. Nothing else is raised, whatever the text.
 
 lark makes an LALR parser of the grammar, so no text can exhaust the stack; trees are limited in depth before anything that
 recurses looks at them.
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.resources import files
+from typing import cast
 
 from lark import Lark, Token, UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken
 from lark.exceptions import VisitError
@@ -20,8 +21,8 @@ from lark.exceptions import VisitError
 from ..errors import InvalidParameter
 from .builder import Builder, Meaningless
 from .checks import check
-from .tree import Query, walk
 from .tree import Predicate as AnyPredicate
+from .tree import Query, walk
 
 MAX_CHARACTERS = 4096
 MAX_DEPTH = 32
@@ -57,7 +58,7 @@ def parse(text: str) -> Query:
         problem = f"a query has at most {MAX_CHARACTERS} characters, this one has {len(text)}"
         raise InvalidQuery(text, MAX_CHARACTERS, problem)
     try:
-        query = _lark().parse(text)
+        query = cast("Query", _lark().parse(text))  # what its transformer made
         _check_size(query)
         check(query, text)
     except UnexpectedInput as error:
@@ -67,6 +68,34 @@ def parse(text: str) -> Query:
     except Meaningless as error:
         raise _meaningless(text, error) from None
     return query
+
+
+def search_query(query: str | Query) -> Query:
+    """A query that means traces.
+
+    Raises:
+        InvalidQuery: it is none, or one of metrics.
+    """
+    read = parse(query) if isinstance(query, str) else query
+    if read.metric is not None:
+        text = query if isinstance(query, str) else str(query)
+        problem = f"{read.metric.function}() asks for numbers over time: POST /v1/traces/metrics, Lake.search_metrics"
+        raise InvalidQuery(text, read.metric.at, problem)
+    return read
+
+
+def metrics_query(query: str | Query) -> Query:
+    """A query that means numbers over time.
+
+    Raises:
+        InvalidQuery: it is none, or one of traces.
+    """
+    read = parse(query) if isinstance(query, str) else query
+    if read.metric is None:
+        text = query if isinstance(query, str) else str(query)
+        problem = "this asks for traces, POST /v1/traces/search, Lake.search; for numbers end it with | rate() or the like"
+        raise InvalidQuery(text, len(text.rstrip()), problem)
+    return read
 
 
 @cache
@@ -92,7 +121,7 @@ def _meaningless(text: str, error: Exception) -> Exception:
 
 
 def _at(error: UnexpectedInput, text: str) -> int:
-    if isinstance(error, UnexpectedEOF) or (isinstance(error, UnexpectedToken) and error.token.type == "$END"):  # noqa: S105
+    if isinstance(error, UnexpectedEOF) or (isinstance(error, UnexpectedToken) and error.token.type == "$END"):
         return len(text.rstrip())
     return error.pos_in_stream or 0
 
@@ -103,7 +132,7 @@ def _expectation(error: UnexpectedInput) -> str:
     if isinstance(error, UnexpectedToken):
         token: Token = error.token
         names = error.accepts or error.expected
-        found = "the query ends here" if token.type == "$END" else f"there is {token.value!r}"  # noqa: S105
+        found = "the query ends here" if token.type == "$END" else f"there is {token.value!r}"
         return f"expected {_one_of(names)}, {found}"
     return "the query ends too early"
 

@@ -37,6 +37,7 @@ from .tree import (
     Structural,
 )
 
+_SCOPES = ("span", "resource", "event", "link", "instrumentation")
 _NAME = re.compile(r"[^\W\d][\w.\-/:]*")
 _DURATIONS = (("h", 3600 * 10**9), ("m", 60 * 10**9), ("s", 10**9), ("ms", 10**6), ("us", 10**3), ("ns", 1))
 _SIZES = (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10),
@@ -109,7 +110,7 @@ def _key(key: str) -> str:
 @text_of.register
 def _(node: Parent) -> str:
     key = node.field.key
-    if node.field.scope == "any" and key.partition(".")[0] in ("span", "resource", "event", "link", "instrumentation"):
+    if node.field.scope == "any" and key.partition(".")[0] in _SCOPES:
         return f"parent.{quoted(key)}"  # it would be read as a scope
     return f"parent.{text_of(node.field).removeprefix('.')}"
 

@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from .. import queries
 from ..relations import Relation, Relations, shifted
 from ..schema import SPAN_IDENTITY, SPAN_RECENCY, Promoted
-from ..trace_list import EPOCH, nanoseconds, slices
+from ..trace_list import nanoseconds, slices
 from .candidates import CandidateSql
 from .conditions import Conditions
 from .fields import Columns
@@ -47,6 +47,8 @@ _SUMMARY_COLUMNS = (
     "ingested_at",
 )  # fmt: skip
 """What `lake.queries.TRACES` reads."""
+
+_CANDIDATES = pa.schema([("trace_id", pa.string()), ("bound_ns", pa.int64())])
 
 Ask = Callable[[str, str, Mapping[str, Any], Relation], pa.Table]
 """Runs a query with some values over a relation; the first text says what it is for."""
@@ -93,7 +95,7 @@ class _Search:
     around: Relation
     columns: Columns
     ask: Ask
-    _waiting: pa.Table = field(default_factory=lambda: _CANDIDATES.empty_table())
+    _waiting: pa.Table = field(default_factory=_CANDIDATES.empty_table)
     """Candidates that have not been judged, newest first."""
     _seen: list[pa.Array] = field(default_factory=list)
     """Ids of all candidates."""
@@ -221,7 +223,6 @@ def _newest(traces: pa.Table, limit: int) -> pa.Table:
     return traces.sort_by([("start_ns", "descending"), ("trace_id", "descending")]).slice(0, limit)
 
 
-_CANDIDATES = pa.schema([("trace_id", pa.string()), ("bound_ns", pa.int64())])
 _LATEST_FIRST = ", ".join(f"{name} DESC" for name in SPAN_RECENCY)
 
 

@@ -18,7 +18,6 @@ from .fields import Columns
 from .tree import (
     Aggregate,
     Arithmetic,
-    Both,
     By,
     Coalesce,
     Either,

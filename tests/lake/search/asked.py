@@ -176,6 +176,11 @@ def quoted(rnd: random.Random, text: str) -> str:
     return quote + text.replace("\\", "\\\\").replace(quote, f"\\{quote}") + quote
 
 
+def query(seed: int) -> Asked:
+    """The query of a number."""
+    return Asker(random.Random(seed)).query()  # noqa: S311 - repeatable, not secret
+
+
 class Asker:
     """Makes queries."""
 
@@ -183,7 +188,6 @@ class Asker:
         self._rnd = rnd
 
     def query(self) -> Asked:
-        """A whole query."""
         draw = self._rnd.random()
         if draw < 0.4:
             text, holds = self.condition(3)
@@ -209,10 +213,11 @@ class Asker:
         return self._one(" OR ", " || ").join(text for text, _ in parts), lambda s, t: any(holds(s, t) for holds in listed)
 
     def predicate(self) -> tuple[str, Holds]:
-        return self._one(
+        make: Callable[[], tuple[str, Holds]] = self._one(
             self._of_attribute, self._of_attribute, self._of_attribute, self._of_text, self._of_number, self._of_number,
             self._of_word, self._of_list, self._of_existence, self._of_fields, self._of_arithmetic, self._of_membership,
-        )()  # fmt: skip
+        )  # fmt: skip
+        return make()
 
     def _of_attribute(self) -> tuple[str, Holds]:
         names, get = self._one(*ATTRIBUTES)
@@ -246,7 +251,7 @@ class Asker:
         is_denied = kind == "!~" or (kind != "=~" and self._rnd.random() < 0.3)
         if kind in ("=~", "!~"):
             pattern = self._one(*PATTERNS)
-            fits = re.compile(pattern).fullmatch
+            fits: Callable[[str], object] = re.compile(pattern).fullmatch
         elif kind == "contains":
             pattern = self._one("a", "GET", "", "of ")
             fits = lambda text: pattern in text  # noqa: E731
@@ -267,7 +272,7 @@ class Asker:
         text, number = self._one(("100ms", 100 * MS), ("0", 0), ("1", 1), ("2s", 2000 * MS), ("0.1s", 100 * MS), ("3", 3),
                                  ("1000us", MS), ("1ns", 1), ("99.5ms", 99_500_000), ("2", 2))  # fmt: skip
         if self._rnd.random() < 0.2:
-            return f"{self._one(*names)} between 1 and {text}", lambda s, t: 1 <= (get(s, t) or 0) <= number  # type: ignore[operator]
+            return f"{self._one(*names)} between 1 and {text}", lambda s, t: 1 <= (get(s, t) or 0) <= number
         return f"{self._one(*names)}{op}{text}", lambda s, t: compared(op, get(s, t), number)
 
     def _of_word(self) -> tuple[str, Holds]:
@@ -326,9 +331,14 @@ class Asker:
         names, get = self._one(*ATTRIBUTES, *NUMBERS)
         name, op = self._one(*names), self._one("<", ">", ">=", "=")
         shape, calculate = self._one(
-            ("{} + 1", lambda x: x + 1), ("2 * {}", lambda x: 2 * x), ("-{}", lambda x: -x), ("{} - 1 - 1", lambda x: x - 1 - 1),
-            ("10 / {}", lambda x: 10 / x if x else None), ("({} + 1) * 2", lambda x: (x + 1) * 2), ("{} ^ 2", lambda x: x**2),
-        )  # fmt: skip
+            ("{} + 1", lambda x: x + 1),
+            ("2 * {}", lambda x: 2 * x),
+            ("-{}", lambda x: -x),
+            ("{} - 1 - 1", lambda x: x - 1 - 1),
+            ("10 / {}", lambda x: 10 / x if x else None),
+            ("({} + 1) * 2", lambda x: (x + 1) * 2),
+            ("{} ^ 2", lambda x: x**2),
+        )
         number = self._one(1, 4, 400, -1, 200_000_000)
 
         def holds(span: Sent, trace: Trace) -> bool:
@@ -454,9 +464,8 @@ def related(relation: str, a: int, b: int, trace: Trace) -> bool:
         return trace[b].parent == trace[a].id
     if relation == "~":
         return a != b and trace[a].parent is not None and trace[a].parent == trace[b].parent
-    return trace[b].id in ids_below(trace[a].id, trace) and any(
-        trace[c].parent in {trace[a].id, *ids_below(trace[a].id, trace)} and c == b for c in range(len(trace))
-    )
+    above = {trace[a].id, *ids_below(trace[a].id, trace)}
+    return trace[b].parent in above
 
 
 def ids_below(id_: int, trace: Trace) -> set[int]:

@@ -139,7 +139,7 @@ def latest(requests: Sequence[Sequence[Sent]]) -> list[Sent]:
 
 def some_requests(seed: int, *, traces: int = 40, count: int = 6) -> list[list[Sent]]:
     """The spans of some traces, in the order they are sent; some come again, the same or changed."""
-    rnd = random.Random(seed)
+    rnd = random.Random(seed)  # noqa: S311 - repeatable, not secret
     spans = [span for number in range(1, traces + 1) for span in _trace(rnd, number)]
     rnd.shuffle(spans)
     requests: list[list[Sent]] = [[] for _ in range(count)]
@@ -158,7 +158,7 @@ def _trace(rnd: random.Random, number: int) -> list[Sent]:
     ids = [number * 100 + place for place in range(count)]
     found = []
     for place, id_ in enumerate(ids):
-        parents = [None] if place == 0 else [*ids[:place], *ids[max(0, place - 2) : place], None, 7]
+        parents: Sequence[int | None] = [None] if place == 0 else [*ids[:place], *ids[max(0, place - 2) : place], None, 7]
         if rnd.random() < 0.04:
             parents = ids  # a later one or itself: circles
         found.append(

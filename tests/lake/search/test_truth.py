@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import random
 from hashlib import sha256
 
 import pytest
@@ -58,7 +57,7 @@ def found(opened, text):
 
 @pytest.mark.parametrize("number", range(QUERIES))
 def test_a_generated_query_finds_what_plain_python_finds(lakes, requests, number):
-    query = asked.Asker(random.Random(SEED + number)).query()
+    query = asked.query(SEED + number)
     assert found(lakes[STATES[number % 3]], query.text) == asked.answer(query, sent.latest(requests)), query.text
 
 
@@ -66,12 +65,12 @@ def test_a_generated_query_finds_what_plain_python_finds(lakes, requests, number
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("number", range(QUERIES, 4 * QUERIES))
 def test_a_generated_query_finds_the_same_wherever_the_spans_are(lakes, requests, state, number):
-    query = asked.Asker(random.Random(SEED + number)).query()
+    query = asked.query(SEED + number)
     assert found(lakes[state], query.text) == asked.answer(query, sent.latest(requests)), query.text
 
 
 def test_the_queries_are_about_few_and_many(requests):
     """The generator is no good if most of its queries find nothing or everything."""
     spans = sent.latest(requests)
-    sizes = [len(asked.answer(asked.Asker(random.Random(SEED + n)).query(), spans)) for n in range(QUERIES)]
+    sizes = [len(asked.answer(asked.query(SEED + n), spans)) for n in range(QUERIES)]
     assert sum(0 < size < 40 for size in sizes) > QUERIES / 3

@@ -1,0 +1,76 @@
+"""`tracelake search`: the traces that a TQ query means, read from the files of a lake; no server is needed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import rich_click as click
+
+import lake
+from lake.errors import InvalidParameter
+
+from ..parameters import parse_time
+from ..search import found
+from .lakes import folder_of, lake_options
+from .options import json_option, print_json, print_table
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_COLUMNS = ("start", "trace id", "service", "operation", "ms", "spans", "errors", "matched")
+
+
+@click.command()
+@click.argument("query")
+@click.option("--since", default="1h", show_default=True, help="ISO 8601, or how long ago: 90s, 30m, 6h, 2d.")
+@click.option("--until", default="0s", help="ISO 8601, not included, or how long ago; now if left out.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Traces at most.")
+@json_option
+@lake_options
+def search(
+    query: str, since: str, until: str, limit: int, data: Path, project: str, *, as_json: bool, sandbox: bool
+) -> None:
+    """Find the newest traces with spans that QUERY means, such as 'service.name = "cart" AND duration > 100ms'.
+
+    docs/search.md has the language.
+    """
+    now = dt.datetime.now(dt.UTC)
+    begin, end = moment("since", since, now=now), moment("until", until, now=now)
+    with lake.open(folder_of(data, project, sandbox=sandbox)) as opened:
+        rows = opened.search(query, since=begin, until=end, limit=limit).rows()
+    if as_json:
+        print_json([msgspec.to_builtins(found(row)) for row in rows])
+    else:
+        print_table(_COLUMNS, map(_cells, rows))
+
+
+def moment(name: str, text: str, *, now: dt.datetime) -> dt.datetime:
+    """A time as it is written on the command line.
+
+    Raises:
+        InvalidParameter: it is none.
+    """
+    ago = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
+    if ago is None:
+        return parse_time(name, text)
+    try:
+        return now - dt.timedelta(seconds=int(ago[1]) * _UNITS_S[ago[2]])
+    except OverflowError:
+        raise InvalidParameter(name, f"Parameter '{name}' lies before all times: {text}") from None
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    trace = found(row)
+    return [
+        trace.start_time,
+        trace.trace_id,
+        trace.root_service or "-",
+        trace.root_operation or "-",
+        f"{trace.duration_ms:.3f}",
+        str(trace.span_count),
+        str(trace.error_count),
+        str(trace.matched_spans),
+    ]
