@@ -33,9 +33,10 @@ _COLUMNS = ("start", "trace id", "service", "operation", "ms", "spans", "errors"
 def search(
     query: str, since: str, until: str, limit: int, data: Path, project: str, *, as_json: bool, sandbox: bool
 ) -> None:
-    """Find the newest traces with spans that QUERY means, such as 'service.name = "cart" AND duration > 100ms'.
+    """Find traces with TQ, the search language.
 
-    docs/search.md has the language.
+    The newest ones that have spans which QUERY means, such as 'service.name = "cart" AND duration > 100ms'; docs/search.md
+    has the language.
     """
     now = dt.datetime.now(dt.UTC)
     begin, end = moment("since", since, now=now), moment("until", until, now=now)

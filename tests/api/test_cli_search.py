@@ -53,7 +53,7 @@ def test_a_bad_time_is_named(data):
 
 
 @pytest.mark.parametrize(
-    ("text", "ago"), [("90s", "0:01:30"), ("30m", "0:30:00"), ("6h", "6:00:00"), ("2d", "2 days, 0:00:00"), ("0s", "0:00:00")]
+    ("text", "ago"), [("90s", "0:01:30"), ("30m", "0:30:00"), ("6h", "6:00:00"), ("2d", "2 days, 0:00:00")]
 )
 def test_a_time_may_be_how_long_ago_it_was(text, ago):
     assert str(NOW - moment("since", text, now=NOW)) == ago
