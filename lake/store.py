@@ -374,7 +374,7 @@ class Lake:
             InvalidQuery: the query is none, or one of metrics.
             InvalidParameter: a time has no time zone.
         """
-        _check_times(since=since, until=until)
+        queries.check_times(since=since, until=until)
         asked = SearchPage(search_query(query), since, until, around, limit, before)
         snapshot = self.snapshot()
         found = search_page(asked, self._relations(snapshot), snapshot.lake.promoted, self._in_time())
