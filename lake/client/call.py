@@ -31,7 +31,14 @@ class Call(Generic[T]):
     """A request and how its answer is read."""
 
     request: Request
-    read: Callable[[Answer], T]
+    read: Callable[[Answer], T | Call[T]]
+    """What an answer means, or the call that has to be made next to know it."""
+
+    def value(self, answer: Answer) -> T:
+        """What the answer to a call that needs no other one means."""
+        value = self.read(answer)
+        assert not isinstance(value, Call)  # noqa: S101 - whoever asks knows the call
+        return value
 
 
 def continued(call: Call[Page[T]], cursor: str) -> Call[Page[T]]:

@@ -15,9 +15,9 @@ from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
 from ..errors import InvalidParameter
-from . import questions
+from . import questions, search
 from .call import Call
-from .calls import ingest, traces
+from .calls import errors, ingest, traces
 from .methods import async_pages, coroutine, method, pages
 from .questions import Snapshot
 from .retries import Clock
@@ -39,6 +39,7 @@ class RemoteLake:
     errors = method(questions.errors)
     deploys = method(questions.deploys)
     traces = method(questions.traces)
+    search = method(search.search)
     snapshot = method(questions.snapshot)
 
     def __init__(self, connection: Connection, *, at: str | None = None) -> None:
@@ -59,8 +60,10 @@ class RemoteLake:
 
     def run(self, call: Call[T]) -> T:
         """Make a call that `lake.client.questions` or `lake.client.calls` describes."""
-        asked = call if self._at is None else questions.pinned(call, self._at)
-        return asked.read(self._connection.send(asked.request))
+        asked: T | Call[T] = call if self._at is None else questions.pinned(call, self._at)
+        while isinstance(asked, Call):
+            asked = asked.read(self._connection.send(asked.request))
+        return asked
 
     def close(self) -> None:
         """Close the connections; neither the client nor a lake at one of its snapshots can be used afterwards."""
@@ -83,6 +86,17 @@ class Client(RemoteLake):
     iter_traces = pages(traces.list_traces)
     get_trace = method(traces.get_trace)
     export_trace = method(traces.export_trace)
+    search_traces = method(traces.search_traces)
+    iter_search = pages(traces.search_traces)
+    list_errors = method(errors.list_errors)
+    iter_errors = pages(errors.list_errors)
+    get_error = method(errors.get_error)
+    list_occurrences = method(errors.list_occurrences)
+    iter_occurrences = pages(errors.list_occurrences)
+    set_error_status = method(errors.set_error_status)
+    list_deploys = method(errors.list_deploys)
+    iter_deploys = pages(errors.list_deploys)
+    get_deploy = method(errors.get_deploy)
     send_traces = method(ingest.send_traces)
     report_error = method(ingest.report_error)
     report_errors = method(ingest.report_errors)
@@ -99,6 +113,7 @@ class AsyncRemoteLake:
     errors = coroutine(questions.errors)
     deploys = coroutine(questions.deploys)
     traces = coroutine(questions.traces)
+    search = coroutine(search.search)
     snapshot = coroutine(questions.snapshot)
 
     def __init__(self, connection: AsyncConnection, *, at: str | None = None) -> None:
@@ -116,8 +131,10 @@ class AsyncRemoteLake:
 
     async def run(self, call: Call[T]) -> T:
         """Make a call that `lake.client.questions` or `lake.client.calls` describes."""
-        asked = call if self._at is None else questions.pinned(call, self._at)
-        return asked.read(await self._connection.send(asked.request))
+        asked: T | Call[T] = call if self._at is None else questions.pinned(call, self._at)
+        while isinstance(asked, Call):
+            asked = asked.read(await self._connection.send(asked.request))
+        return asked
 
     async def close(self) -> None:
         """Close the connections; neither the client nor a lake at one of its snapshots can be used afterwards."""
@@ -140,6 +157,17 @@ class AsyncClient(AsyncRemoteLake):
     iter_traces = async_pages(traces.list_traces)
     get_trace = coroutine(traces.get_trace)
     export_trace = coroutine(traces.export_trace)
+    search_traces = coroutine(traces.search_traces)
+    iter_search = async_pages(traces.search_traces)
+    list_errors = coroutine(errors.list_errors)
+    iter_errors = async_pages(errors.list_errors)
+    get_error = coroutine(errors.get_error)
+    list_occurrences = coroutine(errors.list_occurrences)
+    iter_occurrences = async_pages(errors.list_occurrences)
+    set_error_status = coroutine(errors.set_error_status)
+    list_deploys = coroutine(errors.list_deploys)
+    iter_deploys = async_pages(errors.list_deploys)
+    get_deploy = coroutine(errors.get_deploy)
     send_traces = coroutine(ingest.send_traces)
     report_error = coroutine(ingest.report_error)
     report_errors = coroutine(ingest.report_errors)

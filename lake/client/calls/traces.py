@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 
-from ..call import Call, get, segment, time
+from ..call import JSON, Call, encoded, get, reader, segment, time
 from ..errors import PROTOBUF
 from ..models.paging import Page
-from ..models.traces import Trace, TraceSummary
+from ..models.traces import FoundTrace, Trace, TraceSummary
+from ..retries import Repeat
 from ..transport import Request
+
+MAX_SEARCH_LIMIT = 500
+"""Traces of a page of a search at most."""
 
 
 def list_traces(
@@ -68,3 +72,29 @@ def export_trace(trace_id: str) -> Call[bytes]:
     """
     path = f"/v1/traces/{segment('trace_id', trace_id)}"
     return Call(Request("GET", path, headers={"Accept": PROTOBUF}), lambda answer: answer.body)
+
+
+def search_traces(
+    query: str, *, start_time: dt.datetime, end_time: dt.datetime, limit: int | None = None, cursor: str | None = None
+) -> Call[Page[FoundTrace]]:
+    """One page of the traces that started in `[start_time, end_time)` and have spans that a query means, newest first.
+
+    Args:
+        query: TQ, see docs/search.md.
+        limit: traces of a page, 1 to 500; without it 100.
+        cursor: `next_cursor` of the page before, with the same query and times.
+
+    Raises:
+        BadRequest: the query is none; the message shows where.
+    """
+    body = {
+        "query": query,
+        "start_time": time("start_time", start_time),
+        "end_time": time("end_time", end_time),
+        "limit": limit,
+        "cursor": cursor,
+    }
+    given = encoded({name: value for name, value in body.items() if value is not None})
+    headers = {"Content-Type": JSON}
+    request = Request("POST", "/v1/traces/search", headers=headers, body=given, repeat=Repeat.UNLESS_WORKING)
+    return Call(request, reader(Page[FoundTrace]))

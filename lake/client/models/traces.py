@@ -40,6 +40,17 @@ class TraceSummary(Struct, frozen=True, kw_only=True):
     git_sha: str | None = None
 
 
+class FoundTrace(TraceSummary, frozen=True, kw_only=True):
+    """A trace that a search found."""
+
+    matched_spans: int
+    """How many of its spans the query means."""
+    matched_span_ids: list[str] = []
+    """The first three of them by start."""
+    matched_fields: list[dict[str, str | None]] | None = None
+    """What `select` asked for, of those three; None without it."""
+
+
 class Status(Struct, frozen=True, kw_only=True):
     """How a span ended."""
 

@@ -1,0 +1,61 @@
+"""docs/client.md says what is true: its examples run, and its tables are those of the code."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import lake
+from lake import client as remote
+from lake.client import Client, Limits, RemoteLake
+from tests.api.clients import otlp, span
+from tests.servers import running
+
+PAGE = (Path(__file__).parents[3] / "docs" / "client.md").read_text()
+EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A server with some traces of the service that the examples ask about."""
+    with running(tmp_path_factory.mktemp("docs") / "data", workers=1) as server:
+        with lake.connect(server.url, server.ingest_key) as sender:
+            spans = [span("POST /orders", ms=250, status=2) for _ in range(5)]
+            sender.send_traces(msgspec.json.encode(otlp(*spans, service="checkout")), content_type="application/json")
+        yield server
+
+
+def test_the_examples_run_one_after_the_other(server, capsys):
+    names = {}
+    for example in EXAMPLES:
+        code = example.replace("http://localhost:3000", server.url)
+        code = code.replace("mtk_live_...", server.live_key).replace("proj_...", server.ingest_key)
+        exec(compile(code, "docs/client.md", "exec"), names)  # noqa: S102 - the examples of our own page
+    names["shop"].close()
+    printed = capsys.readouterr().out
+    assert printed.count("POST /orders") == 5 + 1
+    assert "not_found req_" in printed
+    assert names["slow"].arrow().num_rows == 5
+    assert len(EXAMPLES) > 5
+
+
+def test_every_limit_is_in_the_page_with_its_default():
+    for limit in fields(Limits):
+        assert re.search(
+            rf"^\| `{limit.name}` \| {limit.default:g} \|", PAGE.replace("268435456", f"{2**28:g}"), re.MULTILINE
+        )
+
+
+def test_every_call_is_in_the_page():
+    calls = {name for name in (*vars(Client), *vars(RemoteLake)) if not name.startswith("_")} - {"run", "url"}
+    assert calls > {"list_traces", "sql"}
+    assert {name for name in calls if f"`{name}`" not in PAGE and f"shop.{name}(" not in PAGE} == set()
+
+
+def test_every_error_is_in_the_page():
+    errors = {name for name in remote.__all__ if isinstance(getattr(remote, name), type)
+              and issubclass(getattr(remote, name), lake.LakeError)}  # fmt: skip
+    assert len(errors) > 8
+    assert {name for name in errors if f"`{name}`" not in PAGE} == set()
