@@ -1,4 +1,9 @@
-"""Clocks for clients: time passes only when a client waits, and every wait is noted."""
+"""Clocks for clients: time passes only when a client waits, and every wait is noted.
+
+Takes   nothing.
+Gives   `Waits`: a clock, and what was waited by it.
+Refuses nothing.
+"""
 
 from __future__ import annotations
 

@@ -29,11 +29,13 @@ def server(tmp_path_factory):
 
 def test_the_examples_run_one_after_the_other(server, capsys):
     names = {}
-    for example in EXAMPLES:
-        code = example.replace("http://localhost:3000", server.url)
-        code = code.replace("mtk_live_...", server.live_key).replace("proj_...", server.ingest_key)
-        exec(compile(code, "docs/client.md", "exec"), names)  # noqa: S102 - the examples of our own page
-    names["shop"].close()
+    try:
+        for example in EXAMPLES:
+            code = example.replace("http://localhost:3000", server.url)
+            code = code.replace("mtk_live_...", server.live_key).replace("proj_...", server.ingest_key)
+            exec(compile(code, "docs/client.md", "exec"), names)  # noqa: S102 - the examples of our own page
+    finally:
+        names["shop"].close()
     printed = capsys.readouterr().out
     assert printed.count("POST /orders") == 5 + 1
     assert "not_found req_" in printed

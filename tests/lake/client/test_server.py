@@ -4,16 +4,29 @@ import asyncio
 import datetime as dt
 import inspect
 import secrets
+import time
+from dataclasses import replace
 
 import msgspec
 import pytest
 
 import lake
 from lake import client as remote
-from lake.client import AsyncClient, Client, DeployReport, ErrorReport, NotFound, PermissionDenied, Unauthorized
+from lake.client import (
+    AsyncClient,
+    Client,
+    DeployReport,
+    ErrorReport,
+    Limits,
+    NotFound,
+    PermissionDenied,
+    RateLimited,
+    Unauthorized,
+)
 from lake.client.models.reports import SpansSent
 from lake.client.models.traces import Http
 from tests.api.clients import exception, new_trace_id, otlp, span
+from tests.lake.client.clocks import Waits
 from tests.lake.spans import otlp_body
 from tests.servers import running
 
@@ -169,6 +182,23 @@ def test_many_calls_at_once_with_asyncio(server, sender, asker):
             return await asyncio.gather(*(client.get_trace(trace_id) for trace_id in ids))
 
     assert [trace.trace_id for trace in asyncio.run(ask())] == ids
+
+
+def test_the_limit_of_a_real_server_is_waited_for_as_it_says(tmp_path):
+    settings = {"TRACELAKE_RATE_LIMIT_PER_MINUTE": "3"}
+    waits = Waits()
+    with running(tmp_path / "data", workers=1, settings=settings) as server:
+        clock = replace(waits.clock, now_s=time.time)
+        limits = Limits(max_retries=2)
+        with lake.connect(server.url, server.live_key, limits=limits, clock=clock) as client:
+            for _ in range(3):
+                client.list_traces()
+            with pytest.raises(RateLimited) as refused:
+                client.list_traces()
+    assert refused.value.code == "rate_limited"
+    assert refused.value.retry_after_s is not None
+    assert len(waits.seconds) == 2
+    assert all(0 < asked <= 61 for asked in (refused.value.retry_after_s, *waits.seconds))
 
 
 def test_both_clients_have_the_same_calls():
