@@ -10,7 +10,7 @@ import msgspec
 
 from ..call import JSON, Call, encoded, reader
 from ..errors import PROTOBUF, BadAnswer
-from ..models.reports import Batch, DeployReport, ErrorReport, ReportedDeploy, ReportedError, SpansSent
+from ..models.reports import DeployReport, ErrorReport, SpansSent, StoredBatch, StoredDeploy, StoredError
 from ..transport import Answer, Request
 
 T = TypeVar("T")
@@ -29,31 +29,31 @@ def send_traces(body: bytes, *, content_type: str = PROTOBUF) -> Call[SpansSent]
     return Call(Request("POST", "/ingest/v1/traces", headers={"Content-Type": content_type}, body=body), _spans_sent)
 
 
-def report_error(error: ErrorReport, *, idempotency_key: str | None = None) -> Call[ReportedError]:
+def report_error(error: ErrorReport, *, idempotency_key: str | None = None) -> Call[StoredError]:
     """Report one error.
 
     Args:
         idempotency_key: names the report, so that it counts once however often it is sent; a new one if absent.
     """
-    return _report("/ingest/errors", error, idempotency_key, ReportedError)
+    return _report("/ingest/errors", error, idempotency_key, StoredError)
 
 
-def report_errors(errors: Sequence[ErrorReport], *, idempotency_key: str | None = None) -> Call[Batch]:
+def report_errors(errors: Sequence[ErrorReport], *, idempotency_key: str | None = None) -> Call[StoredBatch]:
     """Report several errors; those that are not sound are listed, the others stored.
 
     Args:
         idempotency_key: names the batch, so that it counts once however often it is sent; a new one if absent.
     """
-    return _report("/ingest/errors/batch", {"errors": list(errors)}, idempotency_key, Batch)
+    return _report("/ingest/errors/batch", {"errors": list(errors)}, idempotency_key, StoredBatch)
 
 
-def report_deploy(deploy: DeployReport, *, idempotency_key: str | None = None) -> Call[ReportedDeploy]:
+def report_deploy(deploy: DeployReport, *, idempotency_key: str | None = None) -> Call[StoredDeploy]:
     """Record a deploy.
 
     Args:
         idempotency_key: names the report, so that it counts once however often it is sent; a new one if absent.
     """
-    return _report("/ingest/deploys", deploy, idempotency_key, ReportedDeploy)
+    return _report("/ingest/deploys", deploy, idempotency_key, StoredDeploy)
 
 
 def _report(path: str, content: object, idempotency_key: str | None, shape: type[T]) -> Call[T]:

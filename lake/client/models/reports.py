@@ -31,7 +31,7 @@ class ErrorReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
     params: Mapping[str, Any] = {}
 
 
-class ReportedError(Struct, frozen=True, kw_only=True):
+class StoredError(Struct, frozen=True, kw_only=True):
     """What became of a reported error."""
 
     id: str
@@ -52,7 +52,7 @@ class DeployReport(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Now if absent."""
 
 
-class ReportedDeploy(Struct, frozen=True, kw_only=True):
+class StoredDeploy(Struct, frozen=True, kw_only=True):
     """What became of a reported deploy."""
 
     id: str
@@ -67,7 +67,7 @@ class Rejected(Struct, frozen=True, kw_only=True):
     error: str
 
 
-class Batch(Struct, frozen=True, kw_only=True):
+class StoredBatch(Struct, frozen=True, kw_only=True):
     """What became of a batch."""
 
     accepted: int

@@ -51,7 +51,7 @@ class FoundTrace(TraceSummary, frozen=True, kw_only=True):
     """What `select` asked for, of those three; None without it."""
 
 
-class Status(Struct, frozen=True, kw_only=True):
+class SpanStatus(Struct, frozen=True, kw_only=True):
     """How a span ended."""
 
     code: str
@@ -59,7 +59,7 @@ class Status(Struct, frozen=True, kw_only=True):
     message: str | None = None
 
 
-class Event(Struct, frozen=True, kw_only=True):
+class SpanEvent(Struct, frozen=True, kw_only=True):
     """Something that happened in a span."""
 
     name: str
@@ -67,7 +67,7 @@ class Event(Struct, frozen=True, kw_only=True):
     attributes: dict[str, Any] = {}
 
 
-class Link(Struct, frozen=True, kw_only=True):
+class SpanLink(Struct, frozen=True, kw_only=True):
     """Another span that a span has to do with."""
 
     trace_id: str
@@ -75,7 +75,7 @@ class Link(Struct, frozen=True, kw_only=True):
     attributes: dict[str, Any] = {}
 
 
-class Scope(Struct, frozen=True, kw_only=True):
+class InstrumentationScope(Struct, frozen=True, kw_only=True):
     """What made a span: a library and its version."""
 
     name: str | None = None
@@ -100,12 +100,12 @@ class Span(Struct, frozen=True, kw_only=True):
     """From the start of the trace."""
     depth: int = 0
     """0 for a root."""
-    status: Status
+    status: SpanStatus
     attributes: dict[str, Any] = {}
     resource: dict[str, Any] = {}
-    scope: Scope = Scope()
-    events: list[Event] = []
-    links: list[Link] = []
+    scope: InstrumentationScope = InstrumentationScope()
+    events: list[SpanEvent] = []
+    links: list[SpanLink] = []
 
 
 class TraceError(Struct, frozen=True, kw_only=True):

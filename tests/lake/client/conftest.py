@@ -7,8 +7,16 @@ import pytest
 
 from lake.client import Limits, connect, connect_async
 from tests.lake.client.clocks import KEY, Waits
+from tests.servers import running
 
 LIMITS = Limits(timeout_s=30, max_retries=3)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """A real server."""
+    with running(tmp_path_factory.mktemp("client") / "data", workers=1) as server:
+        yield server
 
 
 @pytest.fixture

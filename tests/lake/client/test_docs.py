@@ -11,23 +11,21 @@ import lake
 from lake import client as remote
 from lake.client import Client, Limits, RemoteLake
 from tests.api.clients import otlp, span
-from tests.servers import running
 
 PAGE = (Path(__file__).parents[3] / "docs" / "client.md").read_text()
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    """A server with some traces of the service that the examples ask about."""
-    with running(tmp_path_factory.mktemp("docs") / "data", workers=1) as server:
-        with lake.connect(server.url, server.ingest_key) as sender:
-            spans = [span("POST /orders", ms=250, status=2) for _ in range(5)]
-            sender.send_traces(msgspec.json.encode(otlp(*spans, service="checkout")), content_type="application/json")
-        yield server
+def traces(server):
+    """Some traces of the service that the examples ask about."""
+    with lake.connect(server.url, server.ingest_key) as sender:
+        spans = [span("POST /orders", ms=250, status=2) for _ in range(5)]
+        sender.send_traces(msgspec.json.encode(otlp(*spans, service="checkout")), content_type="application/json")
+    return spans
 
 
-def test_the_examples_run_one_after_the_other(server, capsys):
+def test_the_examples_run_one_after_the_other(server, traces, capsys):
     names = {}
     try:
         for example in EXAMPLES:
@@ -37,7 +35,7 @@ def test_the_examples_run_one_after_the_other(server, capsys):
     finally:
         names["shop"].close()
     printed = capsys.readouterr().out
-    assert printed.count("POST /orders") == 5 + 1
+    assert printed.count("POST /orders") == len(traces) + 1
     assert "not_found req_" in printed
     assert names["slow"].arrow().num_rows == 5
     assert len(EXAMPLES) > 5
