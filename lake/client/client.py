@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from ..errors import InvalidParameter
 from . import questions, search
 from .call import Call
-from .calls import errors, ingest, traces
+from .calls import errors, ingest, keys, traces
 from .methods import async_pages, coroutine, method, pages
 from .questions import Snapshot
 from .retries import Clock
@@ -97,6 +97,13 @@ class Client(RemoteLake):
     list_deploys = method(errors.list_deploys)
     iter_deploys = pages(errors.list_deploys)
     get_deploy = method(errors.get_deploy)
+    current_key = method(keys.current_key)
+    list_keys = method(keys.list_keys)
+    iter_keys = pages(keys.list_keys)
+    get_key = method(keys.get_key)
+    create_key = method(keys.create_key)
+    change_key = method(keys.change_key)
+    revoke_key = method(keys.revoke_key)
     send_traces = method(ingest.send_traces)
     report_error = method(ingest.report_error)
     report_errors = method(ingest.report_errors)
@@ -168,6 +175,13 @@ class AsyncClient(AsyncRemoteLake):
     list_deploys = coroutine(errors.list_deploys)
     iter_deploys = async_pages(errors.list_deploys)
     get_deploy = coroutine(errors.get_deploy)
+    current_key = coroutine(keys.current_key)
+    list_keys = coroutine(keys.list_keys)
+    iter_keys = async_pages(keys.list_keys)
+    get_key = coroutine(keys.get_key)
+    create_key = coroutine(keys.create_key)
+    change_key = coroutine(keys.change_key)
+    revoke_key = coroutine(keys.revoke_key)
     send_traces = coroutine(ingest.send_traces)
     report_error = coroutine(ingest.report_error)
     report_errors = coroutine(ingest.report_errors)

@@ -3,6 +3,7 @@
 import re
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -26,7 +27,7 @@ def traces(server):
 
 
 def test_the_examples_run_one_after_the_other(server, traces, capsys):
-    names = {}
+    names: dict[str, Any] = {}
     try:
         for example in EXAMPLES:
             code = example.replace("http://localhost:3000", server.url)

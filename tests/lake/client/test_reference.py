@@ -21,6 +21,7 @@ WITHOUT_A_CALL = {
 SAMPLES = {
     "body": b"", "error": ErrorReport(exception_class="E", message="m"), "errors": [], "deploy": DeployReport(version="v"),
     "start_time": START, "end_time": START + dt.timedelta(hours=1), "params": None, "limit": 5, "cursor": "c",
+    "scopes": ["read"], "rate_limit": 5,
 }  # fmt: skip
 """Values of arguments; what is not here is sent as its own name in braces."""
 
