@@ -127,11 +127,16 @@ class TraceDeploy(Struct, frozen=True, kw_only=True):
 
 
 class RepeatedQuery(Struct, frozen=True, kw_only=True):
-    """The same query many times in one trace: N+1."""
+    """A database query that comes again and again from one place: N+1."""
 
     pattern: str
+    """The statement without its values, or the name of the spans."""
+    service: str | None = None
+    caller_span_id: str | None = None
+    """The span that they are all called from."""
     count: int
     total_duration_ms: float
+    """The sum of all of them; some may run at the same time."""
     span_ids: list[str] = []
 
 
@@ -144,5 +149,5 @@ class Trace(TraceSummary, frozen=True, kw_only=True):
     spans: list[Span]
     errors: list[TraceError] = []
     deploy: TraceDeploy | None = None
-    """The latest one of its services before it started."""
+    """The latest one of the root's service before it started."""
     n_plus_one: list[RepeatedQuery] = []

@@ -44,9 +44,8 @@ def test_the_examples_run_one_after_the_other(server, traces, capsys):
 
 def test_every_limit_is_in_the_page_with_its_default():
     for limit in fields(Limits):
-        assert re.search(
-            rf"^\| `{limit.name}` \| {limit.default:g} \|", PAGE.replace("268435456", f"{2**28:g}"), re.MULTILINE
-        )
+        default = str(limit.default).removesuffix(".0")
+        assert f"\n| `{limit.name}` | {default} |" in PAGE
 
 
 def test_every_call_is_in_the_page():
