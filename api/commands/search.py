@@ -1,4 +1,4 @@
-"""`tracelake search`: the traces that a TQ query means, read from the files of a lake; no server is needed."""
+"""`tracelake search`: the traces that a TQ query means, in the files of a lake, which needs no server, or on a server."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from typing import Any
 import msgspec
 import rich_click as click
 
-import lake
 from lake.errors import InvalidParameter
 
 from ..parameters import parse_time
 from ..search import found
-from .lakes import folder_of, lake_options
+from .lakes import source, source_options
 from .options import json_option, print_json, print_table
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -29,9 +28,19 @@ _COLUMNS = ("start", "trace id", "service", "operation", "ms", "spans", "errors"
 @click.option("--until", default="0s", help="ISO 8601, not included, or how long ago; now if left out.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Traces at most.")
 @json_option
-@lake_options
-def search(
-    query: str, since: str, until: str, limit: int, data: Path, project: str, *, as_json: bool, sandbox: bool
+@source_options
+def search(  # noqa: PLR0913 - the options of the command
+    query: str,
+    since: str,
+    until: str,
+    limit: int,
+    data: Path,
+    project: str,
+    url: str | None,
+    key_env: str,
+    *,
+    as_json: bool,
+    sandbox: bool,
 ) -> None:
     """Find traces with TQ, the search language.
 
@@ -40,7 +49,7 @@ def search(
     """
     now = dt.datetime.now(dt.UTC)
     begin, end = moment("since", since, now=now), moment("until", until, now=now)
-    with lake.open(folder_of(data, project, sandbox=sandbox)) as opened:
+    with source(data, project, url, key_env, sandbox=sandbox) as opened:
         rows = opened.search(query, since=begin, until=end, limit=limit).rows()
     if as_json:
         print_json([msgspec.to_builtins(found(row)) for row in rows])

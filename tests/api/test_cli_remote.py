@@ -1,4 +1,4 @@
-"""`tracelake sql --url`: the same answers, from a server."""
+"""`tracelake sql --url` and `tracelake search --url`: the same answers, from a server."""
 
 import json
 
@@ -39,6 +39,18 @@ def test_what_the_server_refuses_is_said_without_the_key(asking):
     assert "invalid_query" in done.stderr
     assert environment["TRACELAKE_KEY"] not in done.stderr
     assert "invalid_api_key" in refusal(*words, "SELECT 1", environment={"TRACELAKE_KEY": "mtk_live_" + "0" * 32})
+
+
+def test_a_search_is_answered_by_the_server(asking):
+    (_, *address), environment = asking
+    found = json.loads(output("search", *address, "--json", 'service.name = "far"', environment=environment))
+    assert {trace["root_operation"] for trace in found} == {"GET /"}
+    heading, *lines = output("search", *address, "--limit", 1, "{ }", environment=environment).splitlines()
+    assert heading.startswith("start")
+    assert len(lines) == 1
+    wrong = run("search", *address, "duration > fast", environment=environment)
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert "duration > fast\n           ^\n" in wrong.stderr
 
 
 @pytest.mark.parametrize("option", [["--data", "."], ["--project", "other"], ["--sandbox"]])
