@@ -16,6 +16,7 @@ from litestar import Request, Response, post
 from msgspec import UNSET, Meta, UnsetType
 
 import lake
+from lake.errors import InvalidParameter, SnapshotInvalid
 from lake.search import Query, search_query
 
 from .answers import Listed, SpanId, Timestamp
@@ -38,6 +39,7 @@ class SearchBody(Body, kw_only=True, frozen=True):
     end_time: Annotated[str, Meta(description="ISO 8601, not included", extra_json_schema={"format": "date-time"})]
     limit: Annotated[int, Meta(ge=1, le=_MAX_LIMIT)] = _DEFAULT_LIMIT
     cursor: Annotated[str | None, Meta(description="next_cursor of the page before; with all else the same")] = None
+    snapshot: Annotated[str | None, Meta(description="X-Lake-Snapshot of an earlier answer, to ask what it asked")] = None
 
 
 class FoundTrace(TraceSummary, kw_only=True, frozen=True):
@@ -74,14 +76,22 @@ async def search_traces(request: Request[Any, Any, Any], server: Server) -> Resp
     asked = Asked(parse_time("start_time", body.start_time), parse_time("end_time", body.end_time), body.limit, body.cursor)
     page = pager.page(asked, default=dt.timedelta(0), now=dt.datetime.now(dt.UTC))
     query = await server.tenants.ask(partial(search_query, body.query))
-    snapshot, rows = await server.tenants.ask(partial(_rows, tenant.lake, page, query))
+    snapshot, rows = await server.tenants.ask(partial(_rows, tenant.lake, page, query, body.snapshot))
     content = pager.answer(page, snapshot, rows, position=lambda row: (row["start_ns"], row["trace_id"]), item=found)
     return Response(FoundTraces(query=body.query, **content), headers={"X-Lake-Snapshot": snapshot})
 
 
-def _rows(lake: lake.Lake, page: Page, query: Query) -> tuple[str, list[dict[str, Any]]]:
-    """The snapshot and one row more than the page shows."""
-    at = page.pinned(lake)
+def _rows(lake: lake.Lake, page: Page, query: Query, snapshot: str | None) -> tuple[str, list[dict[str, Any]]]:
+    """The snapshot and one row more than the page shows.
+
+    Args:
+        snapshot: token of the one to search; a cursor has its own.
+    """
+    try:
+        asked = lake if snapshot is None else lake.at(snapshot)
+    except SnapshotInvalid as error:
+        raise InvalidParameter("snapshot", f"Parameter 'snapshot': {error}") from error
+    at = page.pinned(asked)
     rows = at.search(
         query,
         since=page.window.since,

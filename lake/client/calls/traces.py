@@ -75,7 +75,13 @@ def export_trace(trace_id: str) -> Call[bytes]:
 
 
 def search_traces(
-    query: str, *, start_time: dt.datetime, end_time: dt.datetime, limit: int | None = None, cursor: str | None = None
+    query: str,
+    *,
+    start_time: dt.datetime,
+    end_time: dt.datetime,
+    limit: int | None = None,
+    cursor: str | None = None,
+    snapshot: str | None = None,
 ) -> Call[Page[FoundTrace]]:
     """One page of the traces that started in `[start_time, end_time)` and have spans that a query means, newest first.
 
@@ -83,6 +89,7 @@ def search_traces(
         query: TQ, see docs/search.md.
         limit: traces of a page, 1 to 500; without it 100.
         cursor: `next_cursor` of the page before, with the same query and times.
+        snapshot: token of the one to search; without it the newest.
 
     Raises:
         BadRequest: the query is none; the message shows where.
@@ -93,6 +100,7 @@ def search_traces(
         "end_time": time("end_time", end_time),
         "limit": limit,
         "cursor": cursor,
+        "snapshot": snapshot,
     }
     given = encoded({name: value for name, value in body.items() if value is not None})
     headers = {"Content-Type": JSON}

@@ -2,11 +2,13 @@
 
 import datetime as dt
 
+import msgspec
 import pytest
 
 import lake
 from lake.client import BadAnswer, BadRequest
 from lake.errors import InvalidParameter, QueryError
+from tests.api.clients import otlp, span
 from tests.lake.client.hostile import hostile, says
 from tests.notebooks.shop import START, make_shop
 from tests.servers import Server
@@ -83,6 +85,20 @@ def test_traces_come_typed_and_page_by_page(near, far):
     )
     every = [trace.trace_id for trace in far.iter_search(SLOW, **TIMES, limit=20)]
     assert every == [row["trace_id"] for row in near.search(SLOW, **WINDOW, limit=1000).rows()]
+
+
+def test_a_search_of_a_snapshot_finds_what_was_there_then(shop, near, far):
+    then = far.snapshot()
+    before = far.search("duration > 0ms", **WINDOW, limit=1000).rows()
+    with lake.connect(shop.url, shop.ingest_key) as sender:
+        late = span("late", start=START + dt.timedelta(minutes=1))
+        sender.send_traces(msgspec.json.encode(otlp(late)), content_type="application/json")
+    assert len(far.search("duration > 0ms", **WINDOW, limit=1000).rows()) == len(before) + 1
+    assert far.at(then).search("duration > 0ms", **WINDOW, limit=1000).rows() == before
+    assert near.at(then.token).search("duration > 0ms", **WINDOW, limit=1000).rows() == before
+    with pytest.raises(BadRequest) as refused:
+        far.at("nothing").search(SLOW, **WINDOW)
+    assert (refused.value.code, refused.value.param) == ("invalid_parameter", "snapshot")
 
 
 def test_what_is_no_query_is_shown_where_it_is_wrong(near, far):
