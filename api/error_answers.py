@@ -149,7 +149,7 @@ def group_fields(row: Mapping[str, Any], buckets: Buckets, decision: Decision | 
 
 
 def view_fields(view: ErrorView) -> dict[str, Any]:
-    """The fields of `ErrorGroupDetail` that `ErrorGroup` has not, without its window and its occurrences."""
+    """The fields of `ErrorGroupDetail` that `ErrorGroup` has not, without its window."""
     found = view.deploy.to_pylist()
     return {
         "versions": [
@@ -158,6 +158,7 @@ def view_fields(view: ErrorView) -> dict[str, Any]:
         ],
         "deploy": deploy(found[0]) if found else None,
         "deploys": [deploy(row) for row in view.deploys.to_pylist()],
+        "latest": [occurrence(row) for row in view.latest.to_pylist()],
     }
 
 

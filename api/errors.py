@@ -49,7 +49,6 @@ from .times import iso, microseconds, time_of_microseconds
 
 _DEFAULT_LIMIT, _MAX_LIMIT = 50, 200
 _DEFAULT_WINDOW = dt.timedelta(hours=24)
-_LATEST_SHOWN = 10
 
 _FINGERPRINT = path("fingerprint", "what makes errors the same one; 1 to 256 characters, percent-encoded")
 _WINDOW_PARAMETERS = (
@@ -177,17 +176,14 @@ async def get_error(request: Request[Any, Any, Any], server: Server, fingerprint
 
 def _shown(lake: lake.Lake, fingerprint: str, window: Window, decisions: Mapping[str, Decision]) -> Response[Any]:
     snapshot = lake.snapshot()
-    at = lake.at(snapshot)
-    view = at.error_view(fingerprint, since=window.since, until=window.until, decisions=decisions)
-    latest = at.error_occurrences(fingerprint, since=window.since, until=window.until, limit=_LATEST_SHOWN)
-    if view is None or latest is None:
+    view = lake.at(snapshot).error_view(fingerprint, since=window.since, until=window.until, decisions=decisions)
+    if view is None:
         raise _not_found(fingerprint)
     content = ErrorGroupDetail(
         **group_fields(view.group, view.buckets, decisions.get(fingerprint)),
         **view_fields(view),
         start_time=iso(window.since),
         end_time=iso(window.until),
-        latest=[occurrence(row) for row in latest.rows()],
     )
     return Response(content, headers={"X-Lake-Snapshot": snapshot.token})
 

@@ -24,6 +24,8 @@ from .time_buckets import Buckets, buckets
 LIST_BUCKETS, VIEW_BUCKETS = 48, 288
 """Parts that the window of a list and of one group is cut into at most."""
 
+_LATEST = 10
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorView:
@@ -38,6 +40,8 @@ class ErrorView:
     """The latest deploy of a service of the group before it was first seen, or no row."""
     deploys: pa.Table
     """Those of its services in the window, newest first."""
+    latest: pa.Table
+    """The ten newest occurrences in the window, with the columns of the view `errors`."""
 
 
 def page(
@@ -61,7 +65,7 @@ def page(
     return error_groups.with_counts(groups, rows, buckets(asked.since, asked.until, most=LIST_BUCKETS))
 
 
-def view(asked: ErrorFilter, lake: Relations, *, decisions: Mapping[str, Decision]) -> ErrorView | None:
+def view(asked: ErrorFilter, lake: Relations, ask: Ask, *, decisions: Mapping[str, Decision]) -> ErrorView | None:
     """One group, None if there has never been one; if nothing of it lies in the window, what was last said of it.
 
     Args:
@@ -88,6 +92,7 @@ def view(asked: ErrorFilter, lake: Relations, *, decisions: Mapping[str, Decisio
         _versions(rows),
         deploys.up_to(concerned, group["first_seen_at"]).slice(0, 1),
         deploys.within(concerned, asked.since, asked.until),
+        error_groups.complete(error_groups.newest(rows, limit=_LATEST, before=None), lake, ask),
     )
 
 

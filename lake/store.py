@@ -284,7 +284,7 @@ class Lake:
         """One group of errors as the API shows it, None if the lake keeps none of it; arguments as `error_groups`."""
         queries.check_times(since=since, until=until)
         asked = ErrorFilter(since, until, fingerprint=fingerprint)
-        return error_view.view(asked, self._relations(), decisions=decisions)
+        return error_view.view(asked, self._relations(), self._table, decisions=decisions)
 
     def error_occurrences(
         self,

@@ -244,6 +244,30 @@ def test_a_snapshot_repeats_its_groups_while_more_comes_and_is_absorbed(opened, 
     assert len(groups(opened)) == 2
 
 
+def test_groups_are_made_without_a_look_at_spans(opened, lake_folder, landing):
+    """So their cost follows errors: the files of spans could be gone."""
+    landing.put("spans", *(span(n, events=[exception_event(f"no {n} hats", n)]) for n in range(3)))
+    landing.put("errors", error())
+    Compactor(lake_folder, disk=DISK).absorb()
+    files = list((lake_folder.path / "spans").rglob("*.parquet"))
+    assert files
+    for file in files:
+        file.unlink()
+    assert sorted(group["count"] for group in groups(opened)) == [1, 3]
+
+
+def test_groups_follow_what_is_absorbed_merged_and_comes_late(opened, lake_folder, landing):
+    """What is kept of files in memory never stands for another set of files."""
+    compactor = Compactor(lake_folder, disk=DISK)
+    for n in range(6):
+        landing.put("errors", error(at_s=n), error(at_s=-86_400 * (n + 1), version=f"{n}"))
+        if n % 2:
+            compactor.absorb()
+        [group] = groups(opened)
+        assert (group["count"], group["first_version"]) == (n + 1, f"{n}")
+        assert group["first_seen_at"] == START - (n + 1) * dt.timedelta(days=1)
+
+
 def test_a_time_without_a_zone_is_refused(opened):
     with pytest.raises(InvalidParameter):
         opened.error_groups(since=dt.datetime(2026, 1, 1), until=START)  # noqa: DTZ001 - that is what is refused
