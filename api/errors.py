@@ -175,8 +175,7 @@ async def get_error(request: Request[Any, Any, Any], server: Server, fingerprint
 
 
 def _shown(lake: lake.Lake, fingerprint: str, window: Window, decisions: Mapping[str, Decision]) -> Response[Any]:
-    snapshot = lake.snapshot()
-    view = lake.at(snapshot).error_view(fingerprint, since=window.since, until=window.until, decisions=decisions)
+    view = lake.error_view(fingerprint, since=window.since, until=window.until, decisions=decisions)
     if view is None:
         raise _not_found(fingerprint)
     content = ErrorGroupDetail(
@@ -185,7 +184,7 @@ def _shown(lake: lake.Lake, fingerprint: str, window: Window, decisions: Mapping
         start_time=iso(window.since),
         end_time=iso(window.until),
     )
-    return Response(content, headers={"X-Lake-Snapshot": snapshot.token})
+    return Response(content, headers={"X-Lake-Snapshot": view.snapshot})
 
 
 @route(

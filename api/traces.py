@@ -145,9 +145,7 @@ def _exported(lake: lake.Lake, trace_id: str, *, as_json: bool) -> Response[Any]
 
 
 def _shown(lake: lake.Lake, trace_id: str) -> Response[Any]:
-    snapshot = lake.snapshot()
-    at = lake.at(snapshot)
-    trace = at.trace_view(trace_id)
+    trace = lake.trace_view(trace_id)
     if trace is None:
         raise _not_found(trace_id)
     row = trace.summary
@@ -161,7 +159,7 @@ def _shown(lake: lake.Lake, trace_id: str) -> Response[Any]:
         n_plus_one=[repeated_query(found) for found in trace.n_plus_one],
         spans=cast("list[Span]", msgspec.Raw(trace.spans.encode())),  # JSON already: made from columns, not span by span
     )
-    return Response(content, headers={"X-Lake-Snapshot": snapshot.token})
+    return Response(content, headers={"X-Lake-Snapshot": trace.snapshot})
 
 
 def _not_found(trace_id: str) -> NotFound:

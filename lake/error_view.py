@@ -31,6 +31,8 @@ _LATEST = 10
 class ErrorView:
     """One group of errors as the API shows it."""
 
+    snapshot: str
+    """Token of the snapshot that it was read from."""
     group: dict[str, Any]
     """As a row of `Lake.error_groups`; `counts` in finer parts."""
     buckets: Buckets
@@ -87,6 +89,7 @@ def view(asked: ErrorFilter, lake: Relations, ask: Ask, *, decisions: Mapping[st
         deploys.with_predecessors(deploys.deploys(lake)), group["services"], group["environments"]
     )
     return ErrorView(
+        lake.snapshot.token,
         group,
         cut,
         _versions(rows),

@@ -49,7 +49,7 @@ class Relations:
         Args:
             inside: SQL names files by their path inside of the lake's folder, for who works there.
         """
-        self._snapshot = snapshot
+        self.snapshot = snapshot
         self._cache = cache
         self._files = files
         self._outside = f"{snapshot.lake.path}/" if inside else ""
@@ -71,7 +71,7 @@ class Relations:
             trace_id: as it is stored, in lower case.
             choose: which of the data files that are left can hold a row that is wanted.
         """
-        table = self._snapshot.tables[name]
+        table = self.snapshot.tables[name]
         files = self._named(choose(table.data_files(since=since, until=until, time=time, trace_id=trace_id)))
         empty, tail = f"_{name}_empty", f"_{name}_tail"
         tables = {empty: table.table.arrow_schema.empty_table()}
@@ -79,7 +79,7 @@ class Relations:
         if decoded:
             tables[tail] = decoded
         waiting = self._named(str(file.path) for file in table.tail) if decoded is None else []
-        promoted = self._snapshot.lake.promoted
+        promoted = self.snapshot.lake.promoted
         text = queries.source(table.table, files, waiting, promoted, empty=empty, extra=tail if decoded else "")
         return Relation(text, tables, (*files, *waiting))
 
@@ -89,7 +89,7 @@ class Relations:
     @property
     def names(self) -> tuple[str, ...]:
         """Every view that there is."""
-        return tuple(sorted(self._snapshot.tables))
+        return tuple(sorted(self.snapshot.tables))
 
     def rows(
         self,
@@ -106,7 +106,7 @@ class Relations:
             columns: some of the table.
             time: the column that the times are of; by default the one that the table is partitioned by.
         """
-        table = self._snapshot.tables[name]
+        table = self.snapshot.tables[name]
         schema = _schema_of(table, columns)
         files = table.data_files(since=since, until=until, time=time)
         return pa.concat_tables([self._waiting(table, columns), *(self._files.rows(path, schema) for path in files)])
@@ -117,7 +117,7 @@ class Relations:
         Args:
             make: must not mind in how many parts the rows come; a day that has not changed is not asked about again.
         """
-        table = self._snapshot.tables[name]
+        table = self.snapshot.tables[name]
         schema = _schema_of(table, columns)
         days = groupby(sorted(table.data_files()), key=lambda path: path.rsplit("/", 3)[-3])  # day=.../hour=.../file
         found = [self._files.digest(tuple(paths), schema, make) for _, paths in days]
@@ -127,12 +127,12 @@ class Relations:
         self, name: str, *, since: dt.datetime | None = None, until: dt.datetime | None = None, time: str | None = None
     ) -> bool:
         """Whether the table has no file that can hold a row with a time in `[since, until)`; `time` as in `of`."""
-        table = self._snapshot.tables[name]
+        table = self.snapshot.tables[name]
         return not table.tail and not table.data_files(since=since, until=until, time=time)
 
     def row_count(self, name: str, *, since: dt.datetime, until: dt.datetime) -> int:
         """About how many rows a table has with a time in `[since, until)`, without those that wait in the landing."""
-        return self._snapshot.tables[name].row_count(since=since, until=until)
+        return self.snapshot.tables[name].row_count(since=since, until=until)
 
     def views(
         self, words: set[str], *, since: dt.datetime | None = None, until: dt.datetime | None = None
@@ -142,7 +142,7 @@ class Relations:
         Args:
             since: with `until`, the only times that are asked of `errors`.
         """
-        views = {name: self.of(name) for name in words & self._snapshot.tables.keys() - {"errors", "deploys"}}
+        views = {name: self.of(name) for name in words & self.snapshot.tables.keys() - {"errors", "deploys"}}
         if "errors" in words:
             views["errors"] = self._errors(
                 None if since is None else shifted(since, -ERROR_REACH),
@@ -176,7 +176,7 @@ class Relations:
         if table.table.name == BATCHES.name:  # compaction decides which request is a repeat, so there is nothing before it
             return schema.empty_table()
         if table.table.name == EXCEPTIONS.name:
-            spans = self._snapshot.tables[SPANS.name].table.arrow_schema
+            spans = self.snapshot.tables[SPANS.name].table.arrow_schema
             found = [exceptions_of(self._cache.rows(file, spans)) for file in table.tail]
         elif trace_id is not None:
             rows = [self._cache.rows(file, schema) for file in table.tail]

@@ -42,6 +42,8 @@ ERROR_COLUMNS = (*KEY_COLUMNS, "fingerprint", "location", "service_name", "envir
 class TraceView:
     """One trace as the API shows it."""
 
+    snapshot: str
+    """Token of the snapshot that it was read from."""
     summary: dict[str, Any]
     """What a row of `Lake.traces` says."""
     spans: str
@@ -85,6 +87,7 @@ def view(rows: pa.Table, relations: Relations, *, promoted: tuple[Promoted, ...]
     shown = rows.slice(0, max_spans)
     summary = render.summary(shown)
     return TraceView(
+        relations.snapshot.token,
         summary,
         render.spans_json(shown, promoted),
         _errors(shown, summary, relations),

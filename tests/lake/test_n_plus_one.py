@@ -5,15 +5,15 @@ import pytest
 
 from lake.n_plus_one import MIN_QUERIES, n_plus_one, patterns
 from lake.schema import SPANS
-from tests.lake.rows import span
+from tests.lake.rows import Row, span
 
 N = MIN_QUERIES
 
 
 def queries(n=N, statement="SELECT * FROM users WHERE id = {}", **known):
     """Queries of a loop."""
-    known = {"kind": "client", "name": "SELECT users", "db_system": "postgresql", "duration_ns": 2_000_000} | known
-    return [span(db_statement=statement and statement.format(i), start_ns=i, **known) for i in range(n)]
+    every: Row = {"kind": "client", "name": "SELECT users", "db_system": "postgresql", "duration_ns": 2_000_000} | known
+    return [span(1, db_statement=statement and statement.format(i), start_ns=i, **every) for i in range(n)]
 
 
 def found(*rows):
