@@ -117,9 +117,8 @@ class _TextWriter:
         self._bytes = len(self._parts[0])
 
     def write(self, rows: pa.RecordBatch, *, max_bytes: int) -> bool:
-        part = self._text.separator.join(self._text.rows(rows).to_pylist()).encode()
-        if self.row_count:
-            part = self._text.separator.encode() + part
+        before = self._text.separator if self.row_count else self._text.first
+        part = (before + self._text.separator.join(self._text.rows(rows).to_pylist())).encode()
         if self._bytes + len(part) + len(self._text.tail) > max_bytes:
             return False
         self._parts.append(part)
@@ -132,6 +131,8 @@ class _TextWriter:
 
 
 class _Text(Protocol):
+    first: str
+    """Before the first row."""
     separator: str
     tail: str
 
@@ -140,7 +141,7 @@ class _Text(Protocol):
 
 
 class _Json:
-    separator, tail = ",", "]"
+    first, separator, tail = "", ",", "]"
 
     def head(self, _: pa.Schema) -> bytes:
         return b"["
@@ -150,10 +151,10 @@ class _Json:
 
 
 class _Csv:
-    separator, tail = "\n", "\n"
+    first, separator, tail = "\n", "\n", "\n"
 
     def head(self, schema: pa.Schema) -> bytes:
-        return ",".join(_cells(pa.array(schema.names, pa.string())).to_pylist()).encode() + b"\n"
+        return ",".join(_cells(pa.array(schema.names, pa.string())).to_pylist()).encode()
 
     def rows(self, rows: pa.RecordBatch) -> pa.StringArray:
         columns = [_csv_of(column) for column in rows.columns]

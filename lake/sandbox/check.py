@@ -29,7 +29,7 @@ TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest"})
 """The only functions that a FROM may name: all others read files, settings or the catalog, or run text as SQL."""
 
 _NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
-_TABLES = frozenset({"BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EXPRESSION_LIST", "EMPTY"})
+_TABLES = frozenset({"BASE_TABLE", "SUBQUERY", "JOIN", "TABLE_FUNCTION", "EXPRESSION_LIST", "EMPTY", "PIVOT"})
 _CLASSES = frozenset({
     "BETWEEN", "CASE", "CAST", "COLLATE", "COLUMN_REF", "COMPARISON", "CONJUNCTION", "CONSTANT", "DEFAULT", "FUNCTION",
     "LAMBDA", "LAMBDA_REF", "OPERATOR", "PARAMETER", "POSITIONAL_REFERENCE", "STAR", "SUBQUERY", "TYPE", "WINDOW",
@@ -41,7 +41,8 @@ _FUNCTIONS = frozenset({
     "current_setting", "getvariable", "current_query", "current_query_id", "current_connection_id", "current_transaction_id",
     "txid_current", "current_database", "current_catalog", "current_schema", "current_schemas", "current_role",
     "current_user", "session_user", "user", "in_search_path", "version", "get_block_size", "col_description",
-    "obj_description", "shobj_description", "inet_client_addr", "inet_client_port", "inet_server_addr", "inet_server_port",
+    "obj_description", "shobj_description", "format_type", "inet_client_addr", "inet_client_port", "inet_server_addr",
+    "inet_server_port",
     # what changes something, or waits
     "nextval", "currval", "setval", "setseed", "write_log", "sleep_ms",
     # text or trees as SQL

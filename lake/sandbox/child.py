@@ -42,6 +42,8 @@ _DIE_WITH_PARENT = 1
 _JOB_MAX_BYTES = 2**30
 _BATCH_ROWS = 2048
 """Rows that are fetched at once: DuckDB's own vectors."""
+_DESCRIPTORS = 2**16
+"""More than a zygote can have: it opens none but those it is handed."""
 _MORE_FILES = 64
 """Descriptors beside those of the snapshot's files."""
 
@@ -93,9 +95,8 @@ def give_up(job: Job) -> None:
 
 
 def _close_others(kept: int) -> None:
-    highest = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     os.closerange(3, kept)
-    os.closerange(kept + 1, min(highest, 2**16))
+    os.closerange(kept + 1, _DESCRIPTORS)
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):
         os.dup2(nothing, standard)

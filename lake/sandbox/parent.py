@@ -12,6 +12,7 @@ one long call of a function.
 from __future__ import annotations
 
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -52,8 +53,10 @@ _INHERITED = ("LD_LIBRARY_PATH", "PATH", "PYTHONHOME", "PYTHONPATH")
 
 ZYGOTE_ENVIRONMENT = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
+    # a process with threads cannot be forked safely: neither those of Arrow's other allocator nor of linear algebra
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
     "MALLOC_ARENA_MAX": "1",  # each arena takes 64 MiB of the address space, which is limited
-    "OMP_NUM_THREADS": "1",  # a process with threads cannot be forked safely
+    "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "TZ": "UTC",
 }
@@ -238,7 +241,10 @@ class _Zygote:
             return
 
     def has_ended(self) -> bool:
-        return self._process.poll() is not None
+        """Whether it has gone; its end of the socket is closed before its children are killed."""
+        if self._control.fileno() < 0:
+            return True
+        return bool(select.select([self._control], [], [], 0)[0]) and not self._control.recv(1, socket.MSG_PEEK)
 
     def close(self) -> None:
         """End it; it ends its children."""
