@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,7 @@ def test_every_query_of_the_page_runs(shop, query):
 
 def test_the_program_of_the_page_runs(server, shop):
     (program,) = blocks("python")
-    names = {}
+    names: dict[str, Any] = {}
     exec(filled(server, shop, program), names)  # noqa: S102 - our own page
     assert names["table"].num_rows == 2
 

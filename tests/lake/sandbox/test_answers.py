@@ -2,6 +2,8 @@
 
 import io
 import json
+from collections.abc import Callable
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -11,6 +13,7 @@ import pytest
 
 from lake.errors import QueryError
 from lake.sandbox.answers import writer_of
+from lake.sandbox.messages import Format
 
 TYPES = [
     ("1", 1, "1"),
@@ -128,7 +131,7 @@ def test_several_batches_are_one_answer(engine):
         assert read(writer.close()) == expected
 
 
-READERS = {
+READERS: dict[Format, Callable[[bytes], Any]] = {
     "json": json.loads,
     "csv": lambda content: pl.read_csv(content).rows(named=True),
     "arrow": lambda content: pa.ipc.open_stream(content).read_all().to_pylist(),

@@ -5,7 +5,7 @@ import pytest
 
 from lake.errors import QueryError
 from lake.sandbox import check
-from lake.sandbox.check import checked, is_denied
+from lake.sandbox.check import TABLE_FUNCTIONS, checked, is_denied
 
 VIEWS = ("spans", "errors", "deploys")
 
@@ -173,3 +173,19 @@ def test_a_function_is_denied_however_it_is_written(name):
 )
 def test_a_function_that_computes_is_not_denied(name):
     assert not is_denied(name)
+
+
+def test_no_function_of_tables_of_the_engine_passes_but_those_that_are_allowed(engine, parse):
+    found = engine.execute(
+        "SELECT DISTINCT function_name FROM duckdb_functions() WHERE function_type IN ('table', 'table_macro', 'pragma')"
+    ).fetchall()
+    names = {name for (name,) in found}
+    assert {"read_text", "read_csv", "glob", "query", "duckdb_settings", "parquet_metadata"} <= names
+    for name in names - TABLE_FUNCTIONS:
+        for text in (
+            f"SELECT * FROM \"{name}\"('x')",
+            f'SELECT * FROM "{name}"()',
+            f"FROM spans, \"{name.upper()}\"(['x'], a := 1)",
+        ):
+            with pytest.raises(QueryError, match=rf"(?i)FROM {name}\(\.\.\.\) is not possible"):
+                checked(text, VIEWS, parse, max_rows=5)

@@ -117,6 +117,7 @@ def functions_of_tables():
     return [name for (name,) in found]
 
 
+@pytest.mark.full
 def test_every_function_of_tables_of_the_engine_is_refused(ask, places):
     names = functions_of_tables()
     assert {"read_text", "read_csv", "glob", "query", "duckdb_settings", "parquet_metadata"} <= set(names)
@@ -168,7 +169,12 @@ def test_no_scalar_function_of_the_engine_reads_a_path(places, ask):
         assert CANARY not in outcome, statement
 
 
-@pytest.mark.parametrize("statement", BOMBS)
+QUICK_BOMBS = 8
+
+
+@pytest.mark.parametrize(
+    "statement", [*BOMBS[:QUICK_BOMBS], *(pytest.param(bomb, marks=pytest.mark.full) for bomb in BOMBS[QUICK_BOMBS:])]
+)
 def test_a_bomb_ends_in_its_time_and_its_memory_and_the_next_query_is_answered(places, sandbox, statement):
     limits = Limits(timeout_s=1, max_rows=10)
     with lake.open(places.own) as opened:

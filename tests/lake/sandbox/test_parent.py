@@ -138,7 +138,7 @@ def test_a_zygote_without_work_goes_and_comes_back(opened):
     sandbox = Sandbox(idle_s=0.2)
     try:
         assert answered(sandbox, opened) == [{"n": 3}]
-        first = sandbox.zygote_pid
+        first = sandbox.zygote_pid or 0
         wait_until(lambda: has_ended(first), lambda: "the zygote is still there")
         assert answered(sandbox, opened) == [{"n": 3}]
         assert sandbox.zygote_pid != first
