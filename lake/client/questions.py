@@ -43,8 +43,16 @@ class Snapshot:
 
 
 def pinned(call: Call[T], snapshot: str) -> Call[T]:
-    """The same question of a snapshot."""
-    body = msgspec.json.decode(call.request.body or b"{}") | {"snapshot": snapshot}
+    """The same question of a snapshot.
+
+    Raises:
+        InvalidParameter: it is none that can be asked of one.
+    """
+    if call.request.body is None:
+        raise InvalidParameter(
+            "snapshot", f"{call.request.method} {call.request.path} is answered of the newest snapshot only"
+        )
+    body = msgspec.json.decode(call.request.body) | {"snapshot": snapshot}
     return replace(call, request=replace(call.request, body=encoded(body)))
 
 

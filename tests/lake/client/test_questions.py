@@ -15,6 +15,7 @@ import pytest
 import lake
 from lake import client as remote
 from lake.client import BadAnswer, BadRequest, Limits, RemoteLake, Truncated, Unavailable
+from lake.client.calls.traces import list_traces
 from lake.client.frames import read_stream
 from lake.errors import InvalidParameter, QueryError
 from tests.lake.client.hostile import hostile, raw, refuses, says
@@ -154,6 +155,11 @@ def test_a_question_of_a_snapshot_is_answered_as_it_was(server, near, far):
     assert near.at(then.token).sql(count).rows() == [before]
     assert far.at(then).deploys(service="other").arrow().num_rows == 0
     assert far.sql(count).snapshot != then.token
+
+
+def test_a_call_without_a_past_is_not_made_of_a_snapshot(far):
+    with pytest.raises(InvalidParameter, match="newest snapshot only"):
+        far.at(far.snapshot()).run(list_traces())
 
 
 def test_what_is_no_snapshot_is_refused(far):
