@@ -31,20 +31,21 @@ Integers = npt.NDArray[np.int64]
 MIN_QUERIES = 5
 """So many of the same are an N+1: MiniAPM's number."""
 
-PATTERN_MAX_CHARACTERS = 1000
-"""Of a pattern as it is shown; what is compared is all of it."""
+STATEMENT_MAX_CHARACTERS = 2048
+"""Of a statement that are compared: there may be ten thousand, each as long as an attribute may be."""
 
+PATTERN_MAX_CHARACTERS = 1000
+"""Of a pattern that are shown."""
+
+_TEXT = r"'(?:[^'\\]|\\.|'')*'"
+_NUMBER = r"\b0[xX][0-9a-fA-F]+\b|\b\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b"
 _WITHOUT_VALUES = (
-    (r"'(?:[^'\\]|\\.|'')*'", "?"),
-    (r"(?s)/\*.*?\*/", " "),  # after the texts: a comment of sqlcommenter has some in it
-    (r"--[^\n]*", " "),
-    (r"\$\d+", "?"),
-    (r"\b0[xX][0-9a-fA-F]+\b", "?"),
-    (r"\b\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b", "?"),
+    (rf"{_TEXT}|\$\d+|{_NUMBER}", "?"),
+    (r"(?s)/\*.*?\*/|--[^\n]*|\s+", " "),  # after the texts: a comment of sqlcommenter has some in it
     (r"\(\s*\?(?:\s*,\s*\?)+\s*\)", "(?)"),
-    (r"\s+", " "),
+    (r" {2,}", " "),
 )
-"""Pattern and replacement, in this order."""
+"""Pattern and replacement, in this order. Each costs a walk over all statements, so they are few."""
 
 
 def n_plus_one(spans: pa.Table) -> list[dict[str, Any]]:
@@ -85,7 +86,7 @@ def n_plus_one(spans: pa.Table) -> list[dict[str, Any]]:
 
 def patterns(statements: pa.StringArray) -> pa.StringArray:
     """Statements without what differs from one to the next."""
-    distinct = statements.dictionary_encode()
+    distinct = pc.utf8_slice_codeunits(statements, 0, STATEMENT_MAX_CHARACTERS).dictionary_encode()
     texts = distinct.dictionary
     for pattern, replacement in _WITHOUT_VALUES:
         texts = pc.replace_substring_regex(texts, pattern, replacement)
