@@ -39,6 +39,7 @@ from .problems import answer
 from .rates import Rates
 from .reference import openapi_config
 from .secret import cursor_secret
+from .segments import with_segments
 from .settings import ServerSettings
 from .sql_runner import SqlRunner
 from .state import Server
@@ -102,6 +103,5 @@ def create_asgi() -> ASGIApp:
     configure_logging()
     settings = ServerSettings.from_env(os.environ)
     server = open_server(settings)
-    return with_headers(
-        with_limits(create_app(server), server.control, server.rates, default_limit=settings.rate_limit_per_minute)
-    )
+    limited = with_limits(create_app(server), server.control, server.rates, default_limit=settings.rate_limit_per_minute)
+    return with_headers(with_segments(limited))

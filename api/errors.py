@@ -44,6 +44,7 @@ from .paging import Page, Pager, Window
 from .parameters import Parameters
 from .problems import NotFound
 from .reference import QUERY_ERRORS, described, path, query
+from .segments import segment
 from .state import Server
 from .times import iso, microseconds, time_of_microseconds
 
@@ -163,8 +164,9 @@ def _position(sort: Sort, row: Mapping[str, Any]) -> tuple[int, str]:
         snapshot=True,
     ),
 )
-async def get_error(request: Request[Any, Any, Any], server: Server, fingerprint: str) -> Response[Any]:
+async def get_error(request: Request[Any, Any, Any], server: Server) -> Response[Any]:
     """One group with its versions, the deploys around it and its newest occurrences. Nothing in the window counts 0."""
+    fingerprint = _fingerprint(request)
     principal = await authorized(request, server, "read")
     tenant = await server.tenants.of(principal)
     parameters = Parameters(request)
@@ -201,8 +203,9 @@ def _shown(lake: lake.Lake, fingerprint: str, window: Window, decisions: Mapping
         snapshot=True,
     ),
 )
-async def list_error_occurrences(request: Request[Any, Any, Any], server: Server, fingerprint: str) -> Response[Any]:
+async def list_error_occurrences(request: Request[Any, Any, Any], server: Server) -> Response[Any]:
     """The occurrences of one group in a window, newest first, with all that was reported."""
+    fingerprint = _fingerprint(request)
     principal = await authorized(request, server, "read")
     tenant = await server.tenants.of(principal)
     pager = Pager(server, principal, "error occurrences", (fingerprint,))
@@ -239,8 +242,9 @@ def _occurrences(lake: lake.Lake, page: Page, fingerprint: str) -> tuple[str, li
         "The group's new status", (404,), answer=ErrorGroupStatus, body=ErrorGroupChange, parameters=(_FINGERPRINT,)
     ),
 )
-async def change_error(request: Request[Any, Any, Any], server: Server, fingerprint: str) -> Response[Any]:
+async def change_error(request: Request[Any, Any, Any], server: Server) -> Response[Any]:
     """Set the status of a group. A resolved group is open again as soon as it occurs once more."""
+    fingerprint = _fingerprint(request)
     principal = await authorized(request, server, "admin")
     change = await read_json(request, server, ErrorGroupChange)
     tenant = await server.tenants.of(principal)
@@ -256,6 +260,11 @@ async def change_error(request: Request[Any, Any, Any], server: Server, fingerpr
             status_changed_by=decision.decided_by,
         )
     )
+
+
+def _fingerprint(request: Request[Any, Any, Any]) -> str:
+    """The third segment of the path; a client's own fingerprint may have slashes in it."""
+    return segment(request, 2)
 
 
 def _not_found(fingerprint: str) -> NotFound:

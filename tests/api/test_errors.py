@@ -1,6 +1,7 @@
 """Groups of errors over HTTP, from what services report and from what their spans say."""
 
 import datetime as dt
+from urllib.parse import quote
 
 import pytest
 
@@ -191,12 +192,29 @@ def test_an_unknown_fingerprint_is_404(shop, fingerprint):
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
 
 
-def test_a_fingerprint_of_the_clients_own_is_found_by_it(new_project):
-    project = new_project()
-    assert report(project.ingest, fingerprint="Größe: 100 % & mehr?") == "Größe: 100 % & mehr?"
-    path = "/v1/errors/Gr%C3%B6%C3%9Fe%3A%20100%20%25%20%26%20mehr%3F"
-    assert project.live.found(path, **DAY)["count"] == 1
-    assert project.live.patch(path, json={"status": "ignored"}).json()["status"] == "ignored"
+@pytest.mark.parametrize(
+    "fingerprint",
+    [
+        "Größe: 100 % & mehr?",
+        "Timeout:app/stock.rb:7",
+        "/",
+        "a//b/",
+        "%2F",
+        "100%",
+        "occurrences",
+        "a/occurrences",
+        "..",
+        "😀",
+        "+ +",
+    ],
+)
+def test_a_fingerprint_of_the_clients_own_is_found_by_it(project, fingerprint):
+    assert report(project.test, fingerprint=fingerprint) == fingerprint
+    path = f"/v1/errors/{quote(fingerprint, safe='').replace('.', '%2E')}"
+    assert project.test.found(path, **DAY)["fingerprint"] == fingerprint
+    assert [row["message"] for row in project.test.found(f"{path}/occurrences", **DAY)["data"]] == ["no hats"]
+    changed = project.test.patch(path, json={"status": "ignored"}).json()
+    assert (changed["fingerprint"], changed["status"]) == (fingerprint, "ignored")
 
 
 def test_a_resolved_group_that_occurs_again_is_open_and_regressed(new_project):
