@@ -72,6 +72,12 @@ def files_with(column: str, value: str, files: Sequence[str]) -> str:
         WHERE NOT bloom_filter_excludes"""
 
 
+def row_groups_of(files: Sequence[str]) -> str:
+    """How many row groups some Parquet files have together."""
+    listed = ", ".join(literal(path) for path in files)
+    return f"SELECT sum(num_row_groups)::BIGINT AS row_groups FROM parquet_file_metadata([{listed}])"
+
+
 def literal(text: str) -> str:
     """A text as SQL."""
     return "'" + text.replace("'", "''") + "'"

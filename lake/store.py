@@ -35,7 +35,9 @@ from .file_cache import FileCache
 from .folder import LakeFolder, open_folder
 from .relations import LandingCache, Relation, Relations
 from .result import Result, refusals
-from .search import Query, search_query
+from .search import Query, metrics_query, search_query
+from .search.explain import Explainer, Step
+from .search.metrics import Steps, series
 from .search.run import Ask, SearchPage
 from .search.run import page as search_page
 from .settings import LakeSettings
@@ -375,9 +377,64 @@ class Lake:
             InvalidParameter: a time has no time zone.
         """
         queries.check_times(since=since, until=until)
+        found = self._searched(SearchPage(search_query(query), since, until, around, limit, before), self._in_time())
+        return self._ask("SELECT * FROM _found", tables={"_found": found})
+
+    def explain_search(
+        self,
+        query: str | Query,
+        *,
+        since: dt.datetime,
+        until: dt.datetime,
+        limit: int = 100,
+        before: tuple[int, str] | None = None,
+        around: dt.timedelta = dt.timedelta(hours=1),
+    ) -> tuple[Result, list[Step]]:
+        """What `search` returns, and each query that it ran with what that one read.
+
+        Raises:
+            InvalidQuery: the query is none, or one of metrics.
+            InvalidParameter: a time has no time zone.
+        """
+        queries.check_times(since=since, until=until)
+        explainer = Explainer(self.snapshot(), self._in_time())
         asked = SearchPage(search_query(query), since, until, around, limit, before)
+        found = self._searched(asked, explainer.ask, explainer.snapshot)
+        return self._ask("SELECT * FROM _found", tables={"_found": found}), explainer.steps
+
+    def _searched(self, asked: SearchPage, ask: Ask, snapshot: Snapshot | None = None) -> pa.Table:
+        snapshot = snapshot or self.snapshot()
+        return search_page(asked, self._relations(snapshot), snapshot.lake.promoted, ask)
+
+    def search_metrics(
+        self,
+        query: str | Query,
+        *,
+        since: dt.datetime,
+        until: dt.datetime,
+        step_s: float,
+        around: dt.timedelta = dt.timedelta(hours=1),
+    ) -> Result:
+        """Numbers over time of the spans that started in `[since, until)` and that a query means.
+
+        Args:
+            query: TQ that ends with a metric, such as `{ status = error } | rate() by(service.name)`.
+            step_s: seconds from one point to the next; the first one is at `since`.
+            around: how far outside the window other spans of a trace are looked for, where the query needs them.
+
+        Returns:
+            time (start of the step), labels (map), value (durations in seconds); by labels, then time.
+
+        Raises:
+            InvalidQuery: the query is none, or one of traces, or makes too many series.
+            InvalidParameter: a time has no time zone, or the step makes too many points.
+        """
+        queries.check_times(since=since, until=until)
+        read = metrics_query(query)
         snapshot = self.snapshot()
-        found = search_page(asked, self._relations(snapshot), snapshot.lake.promoted, self._in_time())
+        steps = Steps(since, until, step_s)
+        relations, promoted = self._relations(snapshot), snapshot.lake.promoted
+        found = series(read, steps, relations, promoted, around, self._in_time())
         return self._ask("SELECT * FROM _found", tables={"_found": found})
 
     def close(self) -> None:

@@ -11,7 +11,9 @@ from typing import Any
 import msgspec
 import rich_click as click
 
+import lake
 from lake.errors import InvalidParameter
+from lake.search.explain import Step
 
 from ..parameters import parse_time
 from ..search import found
@@ -27,6 +29,7 @@ _COLUMNS = ("start", "trace id", "service", "operation", "ms", "spans", "errors"
 @click.option("--since", default="1h", show_default=True, help="ISO 8601, or how long ago: 90s, 30m, 6h, 2d.")
 @click.option("--until", default="0s", help="ISO 8601, not included, or how long ago; now if left out.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Traces at most.")
+@click.option("--explain", is_flag=True, help="Also say on stderr what was run and read.")
 @json_option
 @source_options
 def search(  # noqa: PLR0913 - the options of the command
@@ -39,6 +42,7 @@ def search(  # noqa: PLR0913 - the options of the command
     url: str | None,
     key_env: str,
     *,
+    explain: bool,
     as_json: bool,
     sandbox: bool,
 ) -> None:
@@ -49,8 +53,16 @@ def search(  # noqa: PLR0913 - the options of the command
     """
     now = dt.datetime.now(dt.UTC)
     begin, end = moment("since", since, now=now), moment("until", until, now=now)
+    if explain and url is not None:
+        raise click.UsageError("--explain is about files: ask the server for it with \"explain\": true")
     with source(data, project, url, key_env, sandbox=sandbox) as opened:
-        rows = opened.search(query, since=begin, until=end, limit=limit).rows()
+        if explain and isinstance(opened, lake.Lake):
+            result, steps = opened.explain_search(query, since=begin, until=end, limit=limit)
+            for step in steps:
+                click.echo(_explanation(step), err=True)
+            rows = result.rows()
+        else:
+            rows = opened.search(query, since=begin, until=end, limit=limit).rows()
     if as_json:
         print_json([msgspec.to_builtins(found(row)) for row in rows])
     else:
@@ -70,6 +82,13 @@ def moment(name: str, text: str, *, now: dt.datetime) -> dt.datetime:
         return now - dt.timedelta(seconds=int(ago[1]) * _UNITS_S[ago[2]])
     except OverflowError:
         raise InvalidParameter(name, f"Parameter '{name}' lies before all times: {text}") from None
+
+
+def _explanation(step: Step) -> str:
+    shares = (("files", step.files), ("row groups", step.row_groups), ("bytes", step.bytes))
+    read = ", ".join(f"{share.read:,} of {share.total:,} {name}" for name, share in shares)
+    values = "".join(f"\n  ${name} = {value}" for name, value in step.params.items())
+    return f"-- {step.purpose}: {step.rows:,} rows from {read}\n{step.sql.strip()}{values}\n"
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:

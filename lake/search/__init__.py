@@ -11,6 +11,8 @@ Refuses texts that are no query: `InvalidQuery`, with position and expectation.
     conditions             conditions on a span -> SQL
     spansets               sets of spans and pipelines -> SQL
     candidates, run        which traces can be meant, which ones are
+    metrics                numbers over time
+    explain                what a search ran and read
 """
 
 from .parser import InvalidQuery, metrics_query, parse, search_query

@@ -80,7 +80,8 @@ def page(asked: SearchPage, spans: Relations, promoted: tuple[Promoted, ...], as
     is_small = spans.row_count("spans", since=asked.since, until=last) <= _FEW_SPANS
     end = last
     for since, _ in slices(asked.since, asked.until, is_small=is_small):
-        search.look_through(spans.of("spans", since=since, until=end), since, end)
+        if not spans.is_empty("spans", since=since, until=end):  # a query over nothing takes its time too
+            search.look_through(spans.of("spans", since=since, until=end), since, end)
         if search.is_full(since, is_last=since == asked.since):
             break
         end = since
@@ -213,7 +214,7 @@ class _Search:
         text = f"""
             SELECT {", ".join(map(queries.identifier, needed))} FROM ({self.around.text})
             WHERE start_time >= $first AND start_time < $last AND trace_id IN (SELECT trace_id FROM _candidates)
-            QUALIFY row_number() OVER (PARTITION BY {", ".join(SPAN_IDENTITY)} ORDER BY {_LATEST_FIRST}) = 1"""
+            QUALIFY row_number() OVER (PARTITION BY {", ".join(SPAN_IDENTITY)} ORDER BY {LATEST_FIRST}) = 1"""
         tables = {**self.around.tables, "_candidates": pa.table({"trace_id": ids})}
         found = self.ask("spans", text, {"first": first, "last": last}, Relation(text, tables))
         return found.append_column("n", pa.array(np.arange(found.num_rows)))
@@ -223,7 +224,7 @@ def _newest(traces: pa.Table, limit: int) -> pa.Table:
     return traces.sort_by([("start_ns", "descending"), ("trace_id", "descending")]).slice(0, limit)
 
 
-_LATEST_FIRST = ", ".join(f"{name} DESC" for name in SPAN_RECENCY)
+LATEST_FIRST = ", ".join(f"{name} DESC" for name in SPAN_RECENCY)
 
 
 def _hits(query: Query, stage: str, sql: SpansetSql) -> str:

@@ -43,6 +43,9 @@ BASE_COLUMNS = frozenset(
 )
 """Columns that the spans must have beside those of the fields."""
 
+_HOW = {"members": "MATERIALIZED "}
+"""Numbers of rows must not change between two looks at them."""
+
 _CONVERSE = {">": "<", "<": ">", ">>": "<<", "<<": ">>", "~": "~"}
 
 _TRACES = """SELECT trace_id, max(start_ns + duration_ns) - min(start_ns) AS trace_duration_ns, count(*) AS trace_span_count,
@@ -92,7 +95,7 @@ class SpansetSql:
 
     def text(self) -> str:
         """The expressions, to put before a SELECT."""
-        return "WITH RECURSIVE " + ",\n    ".join(f"{name} AS ({sql})" for name, sql in self.expressions)
+        return "WITH RECURSIVE " + ",\n    ".join(f"{name} AS {_HOW.get(name, '')}({sql})" for name, sql in self.expressions)
 
     @property
     def source(self) -> str:

@@ -10,6 +10,7 @@ import pytest
 from tests.lake.search import asked, sent
 from tests.lake.search.test_parser import mutated
 from tests.lake.spans import START
+from tests.servers import running
 
 BODY = {
     "query": "{ }",
@@ -171,3 +172,61 @@ def test_a_mutated_query_is_never_a_fault_of_the_server(searched):
 @pytest.mark.full
 def test_five_thousand_mutated_queries_are_never_a_fault_of_the_server(searched):
     assert_no_fault(searched, 5_000, seed=2)
+
+
+def test_an_explained_search_shows_sql_and_what_was_read(searched):
+    page = found(searched, query="customer.tier = 'gold'", explain=True, limit=2)
+    assert matches(page) == matches(found(searched, query="customer.tier = 'gold'", limit=2))
+    step = page["explain"][0]
+    assert step["purpose"] == "candidates"
+    assert "gold" in step["params"].values()
+    assert "'gold'" not in step["sql"]
+    assert 0 < step["files"]["read"] <= step["files"]["total"]
+    assert "explain" not in found(searched)
+
+
+METRICS = BODY | {"query": "{ } | count_over_time() by(resource.service.name)", "step": 60}
+
+
+def test_metrics_are_series_of_points(searched, requests):
+    answer = searched.post("/v1/traces/metrics", json=METRICS)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-lake-snapshot"]
+    page = answer.json()
+    names = [series["labels"]["resource.service.name"] for series in page["data"]]
+    assert set(names) == {span.resource.get("service.name") for span in sent.latest(requests)}
+    points = page["data"][0]["points"]
+    assert points[0][0] == page["start_time"] == "2026-11-23T08:59:00.000000Z"
+    assert len(points) == 31
+    total = sum(value for series in page["data"] for _, value in series["points"])
+    assert total >= len(sent.latest(requests))  # what came again within the hour may count again
+
+
+@pytest.mark.parametrize(
+    ("known", "code", "param"),
+    [
+        ({"query": "{ }"}, "invalid_query", "query"),
+        ({"query": "{ } | rate("}, "invalid_query", "query"),
+        ({"step": 0}, "invalid_parameter", "step"),
+        ({"step": 1e-9}, "invalid_parameter", "step"),
+        ({"step": 0.001}, "invalid_parameter", "step"),
+        ({"step": "1m"}, "invalid_parameter", "step"),
+        ({"end_time": BODY["start_time"]}, "invalid_parameter", "start_time"),
+    ],
+)
+def test_metrics_that_cannot_be_are_refused(searched, known, code, param):
+    answer = searched.post("/v1/traces/metrics", json=METRICS | known)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (400, code, param)
+
+
+def test_a_search_that_takes_too_long_is_answered_503(tmp_path):
+    with running(tmp_path / "data", workers=1, settings={"TRACELAKE_SEARCH_TIMEOUT_S": "1"}) as server:
+        body = sent.body(sent.Sent(1, n, 1 + n % 1500) for n in range(1, 1501))
+        sending = {**server.sending, **PROTOBUF}
+        assert server.client.post("/ingest/v1/traces", content=body, headers=sending).status_code == 200
+        endless = " >> ".join(["{ }"] * 30)
+        answer = server.client.post("/v1/traces/search", json=BODY | {"query": endless}, headers=server.reading)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "service_unavailable")
+        assert int(answer.headers["retry-after"]) >= 1
+        assert server.client.post("/v1/traces/search", json=BODY, headers=server.reading).status_code == 200

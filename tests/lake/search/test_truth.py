@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from hashlib import sha256
 
 import pytest
 
-import lake
-from lake.compaction import Compactor
-from lake.folder import create_folder
-from lake.landing import LandingWriter, Request
 from tests.lake.search import asked, sent
-from tests.lake.sim_disk import UnflushedDisk
-from tests.lake.spans import START, rows_of
+from tests.lake.search.stores import STATES, stored
+from tests.lake.spans import START
 
 SINCE, UNTIL = START - dt.timedelta(minutes=1), START + dt.timedelta(minutes=30)
 QUERIES, SEED = 200, 20261125
-STATES = ("landing", "compacted", "mixed")
 
 
 @pytest.fixture(scope="module")
@@ -32,22 +26,6 @@ def lakes(tmp_path_factory, requests):
     yield made
     for opened in made.values():
         opened.close()
-
-
-def stored(path, requests, state):
-    folder = create_folder(path)
-    writer = LandingWriter(path, "spans", now=START, disk=UnflushedDisk())
-    for place, spans in enumerate(requests):
-        body = sent.body(spans)
-        rows, _ = rows_of([body], ingested_at=START + dt.timedelta(seconds=place))
-        writer.commit(rows, [Request(sha256(body).hexdigest(), rows.num_rows)])
-        is_absorbed = {"landing": False, "compacted": place == len(requests) - 1, "mixed": place == len(requests) // 2}
-        if is_absorbed[state]:
-            compactor = Compactor(folder, disk=UnflushedDisk())
-            compactor.absorb()
-            compactor.lease.release()
-    writer.close()
-    return lake.open(path)
 
 
 def found(opened, text):
