@@ -206,9 +206,7 @@ async def measure_traces(request: Request[Any, Any, Any], server: Server) -> Res
     return Response(content, headers={"X-Lake-Snapshot": snapshot})
 
 
-def _points(
-    lake: lake.Lake, asked: Window, query: Query, step_s: float, snapshot: str | None
-) -> tuple[str, pa.Table]:
+def _points(lake: lake.Lake, asked: Window, query: Query, step_s: float, snapshot: str | None) -> tuple[str, pa.Table]:
     at = _at(lake, snapshot or lake.snapshot().token)
     found = at.search_metrics(query, since=asked.since, until=asked.until, step_s=step_s)
     return at.snapshot().token, found.arrow()

@@ -54,7 +54,7 @@ def search(  # noqa: PLR0913 - the options of the command
     now = dt.datetime.now(dt.UTC)
     begin, end = moment("since", since, now=now), moment("until", until, now=now)
     if explain and url is not None:
-        raise click.UsageError("--explain is about files: ask the server for it with \"explain\": true")
+        raise click.UsageError('--explain is about files: ask the server for it with "explain": true')
     with source(data, project, url, key_env, sandbox=sandbox) as opened:
         if explain and isinstance(opened, lake.Lake):
             result, steps = opened.explain_search(query, since=begin, until=end, limit=limit)

@@ -38,10 +38,10 @@ def opened(request, tmp_path_factory, spans):
 
 def measured(opened, query, **known):
     """Points by labels and step."""
-    rows = opened.search_metrics(query, **{"since": SINCE, "until": UNTIL, "step_s": STEP_S} | known).rows()
+    asked = {"since": SINCE, "until": UNTIL, "step_s": STEP_S} | known
     found = {}
-    for row in rows:
-        step, rest = divmod(row["time"] - SINCE, dt.timedelta(seconds=STEP_S))
+    for row in opened.search_metrics(query, **asked).rows():
+        step, rest = divmod(row["time"] - asked["since"], dt.timedelta(seconds=asked["step_s"]))
         assert not rest
         found[tuple(value for _, value in row["labels"]), step] = row["value"]
     return found
@@ -159,10 +159,9 @@ def test_too_many_series_are_refused(lake_folder, landing, monkeypatch):
     monkeypatch.setattr(metrics, "MAX_SERIES", 10)
     landing.put("spans", *(span(n, name=f"{n}") for n in range(1, 12)))
     with lake.open(lake_folder.path) as opened:
-        known = {"since": START, "until": UNTIL, "step_s": 60}
-        assert len(opened.search_metrics("{ name != '1' } | rate() by(name)", **known).rows()) == 10
+        assert len(measured(opened, "{ name != '1' } | rate() by(name)", since=START, step_s=60)) == 10
         with pytest.raises(InvalidQuery, match="more than 10 series"):
-            opened.search_metrics("{ } | rate() by(name)", **known)
+            measured(opened, "{ } | rate() by(name)", since=START, step_s=60)
 
 
 def test_a_query_of_traces_has_no_points(opened):
