@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +25,14 @@ import pyarrow as pa
 
 from . import landing
 from .batches import Repeats, SeenRequests, batch_rows, decided_repeats, repeats_in
+from .derived import DERIVATIONS, Spans
 from .disk import Disk
 from .errors import LakeCorrupt
 from .folder import LakeFolder, open_folder
 from .landing import LandingFile
 from .lease import Lease
-from .partitioning import exceptions_by_hour, hours_of, partitioned
-from .schema import BATCHES, EXCEPTIONS, LANDINGS, tables_of
+from .partitioning import derived_by_hour, hours_of, partitioned
+from .schema import BATCHES, DERIVED, LANDINGS, SPANS, Table, tables_of
 from .tables import DataFile, DeltaLog, LiveFile
 
 ROUND_MAX_ROWS = 50_000
@@ -90,8 +92,32 @@ class Compactor:
         """The Delta log of a table, at its newest version."""
         if name not in self._logs:
             self._logs[name] = DeltaLog.open_or_create(self.lake.path, self.tables[name], disk=self._disk)
+            if self.tables[name] in DERIVED:
+                self._catch_up(self._logs[name])
         self._logs[name].refresh()
         return self._logs[name]
+
+    def _catch_up(self, derived: DeltaLog) -> None:
+        """Let a table begin where the landing begins, if the lake is older than the table.
+
+        A landing file goes when every table has absorbed it. Where the next one of a writer is gone all the same, its spans
+        were absorbed before there was this table, and the rewrite of their hours makes its rows (`lake.rewrite`).
+        """
+        spans = self.log(SPANS.name)
+        first = {file.writer: file.sequence for file in reversed(self._waiting_for(derived))}
+        watermarks = {
+            writer.name: spans.watermark(writer.name)
+            for writer in landing.writers(self.lake.path, SPANS.landing)
+            if derived.watermark(writer.name) < spans.watermark(writer.name)
+            and first.get(writer.name) != derived.watermark(writer.name) + 1
+        }
+        if watermarks:
+            self.lease.hold(now_s=self.clock())
+            derived.commit(watermarks=watermarks)
+
+    def _waiting_for(self, log: DeltaLog) -> list[LandingFile]:
+        """The landing files beyond a table's watermarks, in order."""
+        return sorted(landing.waiting(self.lake.path, log.table.landing, log.watermark))
 
     def waiting(self) -> list[LandingFile]:
         """The landing files that some table has not absorbed, of all streams."""
@@ -166,8 +192,7 @@ class Compactor:
                 repeats = self._decide(log, files, pending, source)
                 done += Absorbed(duplicate_requests=sum(map(len, repeats.values())))
             else:
-                rows, request_of_row = source.rows(pending, repeats, self.tables[stream].arrow_schema)
-                done += self._store(log, rows, pending, request_of_row)
+                done += self._store(log, source.rows(pending, repeats, self.tables[stream]), pending)
         return done
 
     def _make_durable(self, files: Iterable[LandingFile]) -> None:
@@ -192,15 +217,13 @@ class Compactor:
         self._seen.add(rows.column("request_hash").to_pylist(), now_s=now_s, version=log.version)
         return repeats | repeats_in(rows, pending)
 
-    def _store(
-        self, log: DeltaLog, rows: pa.Table, pending: Sequence[LandingFile], request_of_row: npt.NDArray[np.int64]
-    ) -> Absorbed:
-        hours = hours_of(rows, self.tables[log.table.landing].time, request_of_row)
-        if log.table.name == EXCEPTIONS.name:
-            self._commit(log, *exceptions_by_hour(rows, hours), pending)
+    def _store(self, log: DeltaLog, rows: _Rows, pending: Sequence[LandingFile]) -> Absorbed:
+        if log.table.name in DERIVATIONS:
+            derive = DERIVATIONS[log.table.name].of
+            self._commit(log, *derived_by_hour(derive, rows.spans, rows.hours, log.table), pending)
             return Absorbed()
-        self._commit(log, rows, hours, pending)
-        return Absorbed(rows=rows.num_rows)
+        self._commit(log, rows.table, rows.hours, pending)
+        return Absorbed(rows=rows.table.num_rows)
 
     def _commit(self, log: DeltaLog, rows: pa.Table, hours: npt.NDArray[np.int64], pending: Sequence[LandingFile]) -> None:
         name = log.table.name
@@ -226,6 +249,7 @@ class _Source:
 
     def __init__(self) -> None:
         self._read: dict[Path, tuple[pa.Table, list[landing.Request]]] = {}
+        self._rows: _Rows | None = None
         self.damage: LakeCorrupt | None = None
         """Why a file could not be read."""
 
@@ -248,22 +272,40 @@ class _Source:
     def row_count(self, file: LandingFile) -> int:
         return sum(request.row_count for request in self.requests(file))
 
-    def rows(
-        self, files: Iterable[LandingFile], repeats: Repeats, schema: pa.Schema
-    ) -> tuple[pa.Table, npt.NDArray[np.int64]]:
-        """Rows of the files without those of repeated requests, and the number of each row's request."""
+    def rows(self, files: Sequence[LandingFile], repeats: Repeats, table: Table) -> _Rows:
+        """Rows of the files of a stream without those of repeated requests."""
+        if self._rows is None or self._rows.files != files:  # the tables of a stream nearly always want the same ones
+            self._rows = self._put_together(files, repeats, table)
+        return self._rows
+
+    def _put_together(self, files: Sequence[LandingFile], repeats: Repeats, table: Table) -> _Rows:
         tables, numbers, first = [], [], 0
         for file in files:
-            table, requests = self._read[file.path]
+            rows, requests = self._read[file.path]
             number = np.repeat(np.arange(first, first + len(requests)), [request.row_count for request in requests])
             if file in repeats:
                 kept = ~np.isin(number, np.array(repeats[file]) + first)
-                table, number = table.filter(pa.array(kept)), number[kept]
-            tables.append(table)
+                rows, number = rows.filter(pa.array(kept)), number[kept]
+            tables.append(rows)
             numbers.append(number)
             first += len(requests)
         # files have the columns they fill; those that none of them has are added once
-        return landing.conform(pa.concat_tables(tables, promote_options="default"), schema), np.concatenate(numbers)
+        whole = landing.conform(pa.concat_tables(tables, promote_options="default"), table.arrow_schema)
+        return _Rows(files, whole, hours_of(whole, table.time, np.concatenate(numbers)))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What some landing files bring."""
+
+    files: Sequence[LandingFile]
+    table: pa.Table
+    hours: npt.NDArray[np.int64]
+    """As of `lake.partitioning.hours_of`, where the overflow counts by request."""
+
+    @cached_property
+    def spans(self) -> Spans:
+        return Spans(self.table)
 
 
 def contiguous(files: Iterable[LandingFile], watermark: Callable[[str], int]) -> list[LandingFile]:

@@ -1,7 +1,8 @@
 """Merge: the many small files of an hour made into few while more come.
 
 Takes   the files of the tables' partitions.
-Gives   one commit per partition that puts few files in the place of many; the rows stay as they are.
+Gives   one commit per partition that puts few files in the place of many; the rows stay as they are, but derived ones that
+        can be added up are.
 Refuses a commit that somebody else was faster with (`CommitConflict`): nothing has changed, plan again.
 
 Compaction leaves a file every few seconds, and a query takes a little time for each. So as soon as a partition has
@@ -22,6 +23,7 @@ import pyarrow as pa
 
 from . import trace_ranges
 from .compaction import Compactor
+from .derived import DERIVATIONS
 from .errors import LakeCorrupt
 from .landing import conform
 from .partitioning import chunks
@@ -94,7 +96,7 @@ def merge(compactor: Compactor, log: DeltaLog, partition: Partition, files: Sequ
     for part in rows_of(compactor, log, files):
         compactor.step(f"merge a part of {name}")
         compactor.lease.hold(now_s=compactor.clock())
-        rows = in_order(part, log.table)
+        rows = in_order(_together(part, log.table), log.table)
         del part  # before the next one is read
         new += [log.write(partition, chunk, prefix=MERGED) for chunk in chunks(rows, log.table) if chunk.num_rows]
         del rows
@@ -102,6 +104,10 @@ def merge(compactor: Compactor, log: DeltaLog, partition: Partition, files: Sequ
     compactor.step(f"commit the merge of {name}")
     compactor.replace(log, files, new)
     compactor.step(f"merged {name}")
+
+
+def _together(rows: pa.Table, table: Table) -> pa.Table:
+    return DERIVATIONS[table.name].together(rows) if table.name in DERIVATIONS else rows
 
 
 def rows_of(compactor: Compactor, log: DeltaLog, files: Sequence[LiveFile]) -> Iterator[pa.Table]:

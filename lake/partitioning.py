@@ -7,7 +7,7 @@ Refuses nothing: any time has its hour, and a request that is spread over too ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .exceptions import exceptions_of
-from .schema import EXCEPTIONS, OVERFLOW_HOUR, Table
+from .derived import Spans
+from .schema import OVERFLOW_HOUR, Table
 from .tables import FILE_MAX_ROWS, Partition
 
 OVERFLOW_HOURS = 1000
@@ -38,15 +38,17 @@ def hours_of(rows: pa.Table, time_column: str, request_of_row: npt.NDArray[np.in
     return np.where(np.isin(request_of_row, spanning), OVERFLOW, hours)
 
 
-def exceptions_by_hour(spans: pa.Table, hours: npt.NDArray[np.int64]) -> tuple[pa.Table, npt.NDArray[np.int64]]:
-    """The exceptions of some spans and their hours: each lies where its span lies, or a rewrite would not find it."""
+def derived_by_hour(
+    derive: Callable[[Spans], pa.Table], spans: Spans, hours: npt.NDArray[np.int64], table: Table
+) -> tuple[pa.Table, npt.NDArray[np.int64]]:
+    """The rows that follow from spans, and their hours: each lies where its span lies, or a rewrite would not find it."""
     overflow = hours == OVERFLOW
     if not overflow.any():
-        rows = exceptions_of(spans)
-        return rows, hours_of(rows, EXCEPTIONS.time)
-    usual, others = (exceptions_of(spans.filter(pa.array(mask))) for mask in (~overflow, overflow))
+        rows = derive(spans)
+        return rows, hours_of(rows, table.time)
+    usual, others = (derive(Spans(spans.rows.filter(pa.array(mask)))) for mask in (~overflow, overflow))
     other_hours = np.full(others.num_rows, OVERFLOW)
-    return pa.concat_tables([usual, others]), np.append(hours_of(usual, EXCEPTIONS.time), other_hours)
+    return pa.concat_tables([usual, others]), np.append(hours_of(usual, table.time), other_hours)
 
 
 def partitioned(

@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from . import queries
-from .exceptions import exceptions_of
+from .derived import DERIVATIONS, Spans
 from .file_cache import Digest, FileCache
 from .landing import LandingFile, read_rows
-from .schema import BATCHES, EXCEPTIONS, SPANS
+from .schema import BATCHES, SPANS, Table
 from .snapshot import Snapshot, TableSnapshot
 
 ERROR_REACH = dt.timedelta(hours=1)
@@ -175,9 +175,9 @@ class Relations:
         schema = table.table.arrow_schema
         if table.table.name == BATCHES.name:  # compaction decides which request is a repeat, so there is nothing before it
             return schema.empty_table()
-        if table.table.name == EXCEPTIONS.name:
-            spans = self.snapshot.tables[SPANS.name].table.arrow_schema
-            found = [exceptions_of(self._cache.rows(file, spans)) for file in table.tail]
+        if table.table.name in DERIVATIONS:
+            spans = self.snapshot.tables[SPANS.name].table
+            found = [self._cache.derived(file, spans, table.table.name) for file in table.tail]
         elif trace_id is not None:
             rows = [self._cache.rows(file, schema) for file in table.tail]
             found = [part.filter(pc.equal(part.column("trace_id"), trace_id)) for part in rows]
@@ -199,15 +199,15 @@ def shifted(time: dt.datetime, by: dt.timedelta) -> dt.datetime:
 
 
 class LandingCache:
-    """Decoded landing files, the least recently used dropped beyond a number of bytes; files never change.
+    """Decoded landing files and what derives from them; files never change.
 
-    Safe for use by several threads.
+    The least recently used are dropped beyond a number of bytes. Safe for use by several threads.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._tables: OrderedDict[tuple[Path, int], pa.Table] = OrderedDict()
+        self._tables: OrderedDict[tuple[Path, str, int], pa.Table] = OrderedDict()
         self._lock = threading.Lock()
 
     def rows(self, file: LandingFile, schema: pa.Schema) -> pa.Table:
@@ -216,12 +216,27 @@ class LandingCache:
         Raises:
             LakeCorrupt: the file is damaged.
         """
-        key = (file.path, len(schema))  # a promotion adds a column
+        return self._cached((file.path, "", len(schema)), lambda: read_rows(file, schema))
+
+    def derived(self, file: LandingFile, spans: Table, name: str) -> pa.Table:
+        """The rows of a derived table that follow from the spans of a file.
+
+        Raises:
+            LakeCorrupt: the file is damaged.
+        """
+        derive = DERIVATIONS[name].of
+        return self._cached((file.path, name, 0), lambda: derive(Spans(self.rows(file, spans.arrow_schema))))
+
+    def _cached(self, key: tuple[Path, str, int], make: Callable[[], pa.Table]) -> pa.Table:
+        """
+        Args:
+            key: the file, the derived table, and the number of columns: a promotion adds one.
+        """
         with self._lock:
             if key in self._tables:
                 self._tables.move_to_end(key)
                 return self._tables[key]
-        table = read_rows(file, schema)
+        table = make()
         with self._lock:
             if key not in self._tables:
                 self._tables[key] = table

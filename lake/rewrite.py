@@ -1,15 +1,15 @@
 """Rewrite: the files of an hour that is over, made into few, sorted and without repeated spans.
 
 Takes   the partitions of the tables and the time.
-Gives   one commit per partition that replaces its files; the exceptions of an hour are made again from its spans.
+Gives   one commit per partition that replaces its files; what derives from the spans of an hour is made again from them.
 Refuses a commit that somebody else was faster with (`CommitConflict`): nothing has changed, plan again.
 
 Identity of a span is (trace id, span id, kind, start), and the one that came last stays (`lake.schema`). Ranges of trace
 ids are worked on one after the other (`lake.trace_ranges`), so memory does not follow the hour, and the new files' ranges
 are disjoint.
 
-The exceptions of an hour are replaced before its spans. Both are the same whoever makes them from the same spans, so a
-crash in between leaves exceptions that are right already and spans that are still due.
+What derives from the spans of an hour is replaced before them. It is the same whoever makes it from the same spans, so a
+crash in between leaves derived rows that are right already and spans that are still due.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ import pyarrow as pa
 
 from . import landing
 from .compaction import Compactor
+from .derived import DERIVATIONS, Derivation, Spans
 from .errors import CommitConflict, LakeCorrupt
-from .exceptions import exceptions_of
 from .identity import latest_spans
 from .merge import in_order, rows_of
 from .partitioning import chunks
-from .schema import EXCEPTIONS, OVERFLOW_HOUR, SPANS, Table
+from .schema import DERIVED, ENDPOINT_MINUTES, OVERFLOW_HOUR, SPANS, Table
 from .tables import REWRITTEN, DataFile, DeltaLog, LiveFile, Partition
 
 CLOSED_AFTER_S = 600
@@ -41,7 +41,7 @@ ONCE_A_DAY_S = 86_400
 
 _HOUR_S = 3600
 _DERIVED_MAX_BYTES = 64 * 2**20
-"""Bytes of exceptions that are gathered for one file."""
+"""Bytes of derived rows that are gathered for one file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +75,21 @@ def is_due(partition: Partition, files: Sequence[LiveFile], *, now_s: float) -> 
     many = len(fresh) > MAX_FRESH_FILES or now_s - min(file.written_at_s for file in fresh) > ONCE_A_DAY_S
     if partition.hour == OVERFLOW_HOUR:
         return many
-    if (partition.hour_number + 1) * _HOUR_S + CLOSED_AFTER_S > now_s:
+    if not is_over(partition, now_s=now_s):
         return False
     return many or sum(file.row_count for file in fresh) > MAX_FRESH_SHARE * sum(file.row_count for file in files)
+
+
+def underived(compactor: Compactor, *, now_s: float) -> list[Hour]:
+    """The hours that are over and have spans, but no rows derived from them: the lake is older than the derived tables."""
+    derived = {file.partition for file in compactor.log(ENDPOINT_MINUTES.name).files()}
+    spans = {file.partition for file in compactor.log(SPANS.name).files()}
+    return [Hour(SPANS.name, hour) for hour in sorted(spans - derived) if is_over(hour, now_s=now_s)]
+
+
+def is_over(partition: Partition, *, now_s: float) -> bool:
+    """Whether an hour has ended, and what comes late has had its time; the overflow partition is of no hour."""
+    return partition.hour == OVERFLOW_HOUR or (partition.hour_number + 1) * _HOUR_S + CLOSED_AFTER_S <= now_s
 
 
 def rewrite_due(compactor: Compactor, *, now_s: float, max_hours: int = 24) -> int:
@@ -93,8 +105,9 @@ def rewrite_due(compactor: Compactor, *, now_s: float, max_hours: int = 24) -> i
         compactor.absorb()  # all tables of a stream stand at the same watermark now
     except LakeCorrupt as error:
         damage = error
-    names = [name for name in compactor.tables if name != EXCEPTIONS.name]  # those follow their spans
+    names = [name for name in compactor.tables if name not in DERIVATIONS]  # those follow their spans
     hours = [hour for name in names for hour in due(name, compactor.log(name).files(), now_s=now_s)]
+    hours += [hour for hour in underived(compactor, now_s=now_s) if hour not in hours]
     done = 0
     for hour in hours:
         if done == max_hours:
@@ -110,7 +123,7 @@ def rewrite_due(compactor: Compactor, *, now_s: float, max_hours: int = 24) -> i
 
 
 def rewrite(compactor: Compactor, hour: Hour) -> None:
-    """Replace the files that one hour has now; for spans, the exceptions of the hour too.
+    """Replace the files that one hour has now; for spans, what derives from them too.
 
     Raises:
         LeaseLost: another process compacts this lake.
@@ -119,22 +132,23 @@ def rewrite(compactor: Compactor, hour: Hour) -> None:
     """
     log = compactor.log(hour.table)
     old = [file for file in log.files() if file.partition == hour.partition]
-    derived = _Exceptions(compactor, log, hour.partition) if hour.table == SPANS.name else None
+    derived = [_Derived(compactor, table, log, hour.partition) for table in DERIVED] if hour.table == SPANS.name else []
     new: list[DataFile] = []
     for part in rows_of(compactor, log, old):
         compactor.step(f"rewrite a part of {hour.table}")
         compactor.lease.hold(now_s=compactor.clock())
         rows = _last_of_each(part, log.table)
         del part  # before the next one is read
-        if derived:
-            derived.add(rows)
+        spans = Spans(rows)
+        for table in derived:
+            table.add(spans)
         if rows.num_rows:
             new += [log.write(hour.partition, chunk, prefix=REWRITTEN) for chunk in chunks(rows, log.table)]
-        del rows
+        del rows, spans
     compactor.lease.hold(now_s=compactor.clock())
-    if derived:
-        compactor.step(f"rewrite {EXCEPTIONS.name}")
-        derived.commit()
+    for table in derived:
+        compactor.step(f"rewrite {table.table.name}")
+        table.commit()
     compactor.step(f"rewrite {hour.table}")
     compactor.replace(log, old, new)
     compactor.step(f"rewritten {hour.table}")
@@ -146,41 +160,51 @@ def _last_of_each(rows: pa.Table, table: Table) -> pa.Table:
 
 
 @dataclass(slots=True)
-class _Exceptions:
-    """The exceptions of an hour, made again from its spans, to take the place of those that there are."""
+class _Derived:
+    """The rows of a derived table for an hour, made again from its spans, to take the place of those that there are."""
 
     compactor: Compactor
+    table: Table
     spans: DeltaLog
     partition: Partition
     _log: DeltaLog = field(init=False)
     _old: list[LiveFile] = field(init=False)
+    _derivation: Derivation = field(init=False)
     _new: list[DataFile] = field(default_factory=list)
     _gathered: list[pa.Table] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """
         Raises:
-            CommitConflict: spans and exceptions do not stand at the same landing files.
+            CommitConflict: spans and the table do not stand at the same landing files.
         """
-        self._log = self.compactor.log(EXCEPTIONS.name)
+        name = self.table.name
+        self._log, self._derivation = self.compactor.log(name), DERIVATIONS[name]
         self._old = [file for file in self._log.files() if file.partition == self.partition]
         for writer in landing.writers(self.compactor.lake.path, SPANS.landing):
             if self._log.watermark(writer.name) != self.spans.watermark(writer.name):
-                raise CommitConflict("exceptions lag behind spans, or are ahead of them: absorb first, then plan again")
+                raise CommitConflict(f"{name} lag behind spans, or are ahead of them: absorb first, then plan again")
 
-    def add(self, spans: pa.Table) -> None:
-        """Derive the exceptions of some spans."""
-        self._gathered.append(exceptions_of(spans))
+    def add(self, spans: Spans) -> None:
+        """Derive the rows of some spans."""
+        self._gathered.append(self._derivation.of(spans))
         if sum(rows.nbytes for rows in self._gathered) > _DERIVED_MAX_BYTES:
-            self._write()
+            self._shrink()
 
-    def _write(self) -> None:
-        rows = pa.concat_tables([EXCEPTIONS.arrow_schema.empty_table(), *self._gathered])
-        self._gathered.clear()
+    def _shrink(self) -> None:
+        """Put together what is gathered; write it where that does not help."""
+        rows = self._derivation.of_hour(pa.concat_tables(self._gathered))
+        self._gathered = [rows]
+        if rows.nbytes > _DERIVED_MAX_BYTES / 2:
+            self._write(rows)
+            self._gathered.clear()
+
+    def _write(self, rows: pa.Table) -> None:
         if rows.num_rows:
             self._new.append(self._log.write(self.partition, in_order(rows, self._log.table), prefix=REWRITTEN))
 
     def commit(self) -> None:
-        self._write()
+        if self._gathered:
+            self._write(self._derivation.of_hour(pa.concat_tables(self._gathered)))
         if self._new or self._old:
             self._log.commit(add=self._new, remove=self._old)

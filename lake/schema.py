@@ -54,6 +54,9 @@ LINK = pa.struct(
     ]
 )
 
+BINS_TYPE, COUNTS_TYPE = pa.list_(pa.int16()), pa.list_(pa.int64())
+"""A histogram of durations: its bins in order, and how many durations lie in each (see `lake.derived.histogram`)."""
+
 SPAN_KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 """Words for OTLP `Span.SpanKind` 0-5; a number the specification does not have yet is kept as its digits."""
 
@@ -315,6 +318,99 @@ EXCEPTIONS = Table(
     ),
 )
 
+ENDPOINT_MINUTES = Table(
+    name="endpoint_minutes",
+    landing="spans",
+    time="minute",
+    sort=("service_name", "endpoint", "minute"),
+    retention="rollups_days",
+    statistics=("minute", "service_name", "ingested_at"),
+    columns=(
+        Column("minute", TIMESTAMP, "minute in which the spans started", "us", nullable=False),
+        Column("service_name", pa.string(), "`service_name` of the spans"),
+        Column("endpoint", pa.string(), "what they did (see `lake.derived.endpoints`)", nullable=False),
+        Column("kind", pa.string(), "`kind` of the spans", nullable=False),
+        Column("is_request", pa.bool_(), "they are of kind server or consumer, or roots", nullable=False),
+        Column("environment", pa.string(), "`environment` of the spans"),
+        Column("cluster", pa.string(), "`cluster` of the spans"),
+        Column("service_version", pa.string(), "`service_version` of the spans"),
+        Column("sdk_language", pa.string(), "`sdk_language` of the spans"),
+        Column("span_count", pa.int64(), "spans", nullable=False),
+        Column("error_count", pa.int64(), "spans of status error, or servers that answered 5xx", nullable=False),
+        Column("latency_bins", BINS_TYPE, "bins of `duration_ns` that are not empty, in order", nullable=False),
+        Column("latency_counts", COUNTS_TYPE, "spans in each of those bins", nullable=False),
+        Column("ingested_at", TIMESTAMP, "latest `ingested_at` of the spans", "us", nullable=False),
+    ),
+)
+
+TRACE_SUMMARIES = Table(
+    name="trace_summaries",
+    landing="spans",
+    time="start_time",
+    sort=("start_time", "trace_id"),
+    retention="spans_days",
+    statistics=("start_time", "trace_id", "ingested_at"),
+    plain=frozenset({"trace_id", "start_time", "start_ns_remainder", "duration_ns", "root_span_id", "root_duration_ns"}),
+    columns=(
+        Column("trace_id", pa.string(), "`trace_id` of the spans", nullable=False),
+        Column("start_time", TIMESTAMP, "earliest start of those spans of the trace that are known here", "us", False),
+        Column("start_ns_remainder", pa.int16(), "nanoseconds of the start below `start_time`, 0-999", "ns", False),
+        Column("duration_ns", pa.int64(), "from there to the latest end", "ns", nullable=False),
+        Column("span_count", pa.int64(), "spans", nullable=False),
+        Column("error_count", pa.int64(), "spans of status error", nullable=False),
+        Column("services", pa.list_(pa.string()), "every `service_name`, in order", nullable=False),
+        Column("root_missing", pa.bool_(), "every span has a parent; then the earliest stands for the root", "", False),
+        Column("root_span_id", pa.string(), "of the root: no parent, earliest, longest", nullable=False),
+        Column("root_offset_ns", pa.int64(), "start of the root after the start of the trace", "ns", nullable=False),
+        Column("root_duration_ns", pa.int64(), "`duration_ns` of the root", "ns", nullable=False),
+        Column("root_kind", pa.string(), "`kind` of the root", nullable=False),
+        Column("root_service", pa.string(), "`service_name` of the root"),
+        Column("root_name", pa.string(), "`name` of the root", nullable=False),
+        Column("root_status", pa.string(), "`status` of the root", nullable=False),
+        Column("root_environment", pa.string(), "`environment` of the root"),
+        Column("root_version", pa.string(), "`service_version` of the root"),
+        Column("root_git_sha", pa.string(), "`git_sha` of the root"),
+        Column("root_http_method", pa.string(), "`http_method` of the root"),
+        Column("root_http_route", pa.string(), "`http_route` of the root"),
+        Column("root_http_status_code", pa.int64(), "`http_status_code` of the root"),
+        Column("ingested_at", TIMESTAMP, "latest `ingested_at` of the spans", "us", nullable=False),
+    ),
+)
+
+SERVICE_EDGES = Table(
+    name="service_edges",
+    landing="spans",
+    time="start_time",
+    sort=("role", "start_time"),
+    retention="rollups_days",
+    statistics=("start_time", "ingested_at"),
+    plain=frozenset({"span_key", "parent_key", "trace_key", "duration_ns"}),
+    columns=(
+        Column("role", pa.string(), "edge: calls of a minute; caller, callee: one side of a call", nullable=False),
+        Column("start_time", TIMESTAMP, "minute of the calls; of one side its own start", "us", nullable=False),
+        Column("source", pa.string(), "who calls: a service or a queue"),
+        Column("source_type", pa.string(), "service or queue"),
+        Column("target", pa.string(), "who is called: a service, or what is known of it"),
+        Column("target_type", pa.string(), "service, database, queue or external"),
+        Column("type", pa.string(), "database, messaging, rpc, http or other", nullable=False),
+        Column("inferred", pa.bool_(), "there is no parent link: one side lies within the other", nullable=False),
+        Column("environment", pa.string(), "`environment` of the caller, else of the callee"),
+        Column("cluster", pa.string(), "`cluster` of the caller"),
+        Column("target_cluster", pa.string(), "`cluster` of the callee"),
+        Column("call_count", pa.int64(), "calls", nullable=False),
+        Column("error_count", pa.int64(), "calls of which one side failed", nullable=False),
+        Column("latency_bins", BINS_TYPE, "bins of the calls' durations that are not empty, in order", nullable=False),
+        Column("latency_counts", COUNTS_TYPE, "calls in each of those bins", nullable=False),
+        Column("span_key", pa.int64(), "of one side: hash of its trace and span id"),
+        Column("parent_key", pa.int64(), "of a callee: hash of its trace and parent span id"),
+        Column("trace_key", pa.int64(), "of one side: hash of its trace id"),
+        Column("duration_ns", pa.int64(), "of one side: its duration", "ns"),
+        Column("address", pa.string(), "of one side: `server_address`"),
+        Column("answered", pa.bool_(), "of a producer: some consumer is counted already"),
+        Column("ingested_at", TIMESTAMP, "latest `ingested_at` of the spans", "us", nullable=False),
+    ),
+)
+
 DEPLOYS = Table(
     name="deploys",
     landing="deploys",
@@ -383,9 +479,12 @@ BATCHES = Table(
     ),
 )
 
-TABLES = {t.name: t for t in (BATCHES, SPANS, EXCEPTIONS, ERRORS, DEPLOYS, REQUESTS)}
-"""Every table by name. `batches` and `exceptions` are derived from the landing of `spans`; `batches` comes first, because
-it decides which requests the others leave out."""
+DERIVED = (EXCEPTIONS, ENDPOINT_MINUTES, TRACE_SUMMARIES, SERVICE_EDGES)
+"""The tables whose rows follow from those of `spans` (see `lake.derived`)."""
+
+TABLES = {t.name: t for t in (BATCHES, SPANS, *DERIVED, ERRORS, DEPLOYS, REQUESTS)}
+"""Every table by name. `batches` is made from the landing of `spans` too, and comes first, because it decides which requests
+the others leave out."""
 
 
 def tables_of(promoted: tuple[Promoted, ...]) -> dict[str, Table]:

@@ -26,6 +26,8 @@ class LakeSettings:
     """Days that HTTP request metrics are kept."""
     deploys_days: int = 90
     """Days that deploys are kept."""
+    rollups_days: int = 90
+    """Days that counts and latencies by minute, endpoint and service edge are kept."""
     batches_days: int = 2
     """Days that the list of ingested request bodies is kept; never less than the 24 h it is needed."""
     snapshot_keep_s: int = 3600

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from . import deploys, queries, render
-from .exceptions import exceptions_of
+from .derived.exceptions import exceptions_of
 from .identity import latest_spans
 from .n_plus_one import n_plus_one
 from .occurrences import KEY_COLUMNS, occurrences

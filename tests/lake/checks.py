@@ -16,11 +16,15 @@ from itertools import count
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lake.compaction import Compactor
+from lake.derived import DERIVATIONS, Spans
+from lake.derived.edges import resolved
+from lake.derived.endpoints import merged
+from lake.derived.exceptions import exceptions_of
 from lake.errors import CommitConflict
-from lake.exceptions import exceptions_of
 from lake.folder import LakeFolder
 from lake.landing import LandingWriter
 from lake.lease import LEASE_S
@@ -29,7 +33,7 @@ from lake.tables import REWRITTEN, DeltaLog, Partition
 from tests.lake.sim_disk import UnflushedDisk
 from tests.lake.spans import START, rows_of
 
-SPAN_TABLES = ("batches", "spans", "exceptions")
+SPAN_TABLES = ("batches", "spans", *DERIVATIONS)
 """The tables that are made from the landing of spans, in the order of their commits."""
 
 
@@ -91,7 +95,31 @@ def assert_exactly_once(lake: Path, acknowledged: Collection[bytes], *, perhaps:
             wanted.append(body)
     assert found == Counter(id_ for body in wanted for id_ in _sent(body)[0]), "spans"
     assert exceptions == Counter(id_ for body in wanted for id_ in _sent(body)[1]), "exceptions"
+    assert_derived(lake)
     assert decided == Counter(_sent(body)[2] for body in wanted), "batches"
+
+
+def assert_derived(lake: Path) -> None:
+    """The derived tables say what follows from the rows of `spans`."""
+    spans = Spans(table_of(lake, "spans", *TABLES["spans"].arrow_schema.names))
+    for name, together in _TOGETHER.items():
+        found = table_of(lake, name, *TABLES[name].arrow_schema.names)
+        assert _in_order(together(found)) == _in_order(together(DERIVATIONS[name].of(spans))), name
+
+
+def _whole_traces(rows: pa.Table) -> pa.Table:
+    """Summaries with the rows of each trace put together, as far as they can be added up."""
+    ends = pc.add(rows.column("start_time").cast(pa.int64()), pc.divide(rows.column("duration_ns"), 1000))
+    rows = rows.append_column("end_us", ends)
+    sums = [("start_time", "min"), ("end_us", "max"), ("span_count", "sum"), ("error_count", "sum"), ("root_missing", "min")]
+    return rows.group_by("trace_id").aggregate(sums)
+
+
+_TOGETHER = {"endpoint_minutes": merged, "trace_summaries": _whole_traces, "service_edges": resolved}
+
+
+def _in_order(rows: pa.Table) -> list[dict[str, object]]:
+    return sorted(rows.to_pylist(), key=repr)
 
 
 def land(writer: LandingWriter, *bodies: bytes) -> None:

@@ -17,8 +17,8 @@ import lake
 from lake import rewrite as rewriting
 from lake import trace_ranges
 from lake.compaction import Compactor
+from lake.derived.exceptions import exceptions_of
 from lake.errors import CommitConflict, LakeCorrupt, LeaseLost
-from lake.exceptions import exceptions_of
 from lake.folder import LakeFolder, create_folder
 from lake.identity import latest_spans
 from lake.landing import conform

@@ -18,7 +18,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
 import lake
-from lake.exceptions import exceptions_of
+from lake.derived.exceptions import exceptions_of
 from lake.fingerprint import fingerprints
 from lake.landing import LandingWriter, Request
 from lake.schema import EXCEPTIONS

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .fingerprint import app_lines, fingerprints
-from .schema import EXCEPTIONS, TIMESTAMP
+from ..fingerprint import app_lines, fingerprints
+from ..schema import EXCEPTIONS, TIMESTAMP
 
 SOURCE_COLUMNS = (
     "trace_id", "span_id", "start_time", "service_name", "environment", "git_sha", "service_version", "user_id",

@@ -1,0 +1,90 @@
+"""Grouping: which rows are alike, as numbers that numpy can count with.
+
+Takes   columns of some rows.
+Gives   for each row the number of its group, and for each group one row that stands for it.
+Refuses nothing; null is a value like any other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..wire.arrays import numbers
+
+Integers = npt.NDArray[np.int64]
+
+_LARGEST = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Rows put into groups."""
+
+    of_row: Integers
+    """Number of the group of each row, from 0 in the order in which the groups come."""
+    example: Integers
+    """The first row of each group."""
+
+    def __len__(self) -> int:
+        return len(self.example)
+
+    def sums(self, values: npt.NDArray[np.int64 | np.int16 | np.bool_]) -> Integers:
+        """The sum of a value over each group, exactly."""
+        found = np.zeros(len(self), np.int64)
+        np.add.at(found, self.of_row, values)
+        return found
+
+    def highest(self, values: Integers) -> Integers:
+        """The highest value in each group."""
+        found = np.full(len(self), np.iinfo(np.int64).min)
+        np.maximum.at(found, self.of_row, values)
+        return found
+
+    def lowest(self, values: Integers) -> Integers:
+        """The lowest value in each group."""
+        found = np.full(len(self), np.iinfo(np.int64).max)
+        np.minimum.at(found, self.of_row, values)
+        return found
+
+
+def groups(*columns: pa.ChunkedArray | Integers) -> Groups:
+    """Put rows into groups that are equal in every column.
+
+    Args:
+        columns: at least one; Arrow columns, or numbers from 0 on.
+    """
+    combined, size = np.zeros(len(columns[0]), np.int64), 1
+    for column in columns:
+        codes, count = (column, int(column.max(initial=0)) + 1) if isinstance(column, np.ndarray) else _codes(column)
+        if count == 1:
+            continue
+        if size * count > _LARGEST:
+            combined, size = _codes(numbers(combined))
+        combined, size = combined * count + codes if size > 1 else codes, size * count
+    return _numbered(combined)
+
+
+def examples_of(of_row: Integers, count: int) -> Integers:
+    """The first row of each of `count` groups."""
+    found = np.zeros(count, np.int64)
+    found[of_row[::-1]] = np.arange(len(of_row) - 1, -1, -1)
+    return found
+
+
+def _numbered(codes: Integers) -> Groups:
+    of_row, count = _codes(numbers(codes))  # hashing takes a fifth of the time that sorting does
+    return Groups(of_row, examples_of(of_row, count))
+
+
+def _codes(column: pa.Array | pa.ChunkedArray) -> tuple[Integers, int]:
+    """A number for each value of a column, from 0 in the order in which they come, and how many there are."""
+    if column.null_count == len(column):
+        return np.zeros(len(column), np.int64), min(1, len(column))
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    encoded = pc.dictionary_encode(whole, null_encoding="encode")
+    return encoded.indices.to_numpy().astype(np.int64), len(encoded.dictionary)
