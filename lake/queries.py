@@ -251,13 +251,49 @@ DEPLOYS = """
 
 CANDIDATES = """
     SELECT trace_id FROM (
-        SELECT *, epoch_us(start_time) * 1000 + start_ns_remainder AS start_ns FROM ({spans})
+        SELECT *, epoch_us(start_time) * 1000 + start_ns_remainder AS start_ns FROM ({summaries})
         WHERE start_time >= $since AND start_time < $reach)
     GROUP BY trace_id
     HAVING {conditions}
     ORDER BY min(start_ns) DESC, trace_id DESC
 """
-"""Traces that may be among those that are asked for, newest first: judged by every span as it came, repeats included."""
+"""Traces that may be among those that are asked for, newest first: judged by what a slice of the time knows of them."""
+
+
+_JUDGED = """
+    judged AS (
+        SELECT *, CASE
+            WHEN error_count > 0 OR (root.kind = 'server' AND root.http_status_code >= 500) THEN 'error'
+            WHEN root.status = 'ok' THEN 'ok' ELSE 'unset' END AS status
+        FROM traces
+    )
+"""
+"""The status of each trace."""
+
+SUMMARIES = f"""
+    WITH parts AS (
+        SELECT *, epoch_us(start_time) * 1000 + start_ns_remainder AS start_ns FROM ({{summaries}})
+    ),
+    traces AS (
+        SELECT trace_id,
+            min(start_ns) AS start_ns,
+            max(start_ns + duration_ns) AS end_ns,
+            sum(span_count)::BIGINT AS span_count,
+            sum(error_count)::BIGINT AS error_count,
+            list_sort(list_distinct(flatten(list(services)))) AS services,
+            arg_min(struct_pack(
+                    service := root_service, operation := root_name, status := root_status, kind := root_kind,
+                    missing := root_missing, span_id := root_span_id,
+                    environment := root_environment, version := root_version, git_sha := root_git_sha,
+                    http_method := root_http_method, http_route := root_http_route,
+                    http_status_code := root_http_status_code),
+                row(root_missing, start_ns + root_offset_ns, -root_duration_ns, root_span_id, root_kind)) AS root
+        FROM parts GROUP BY trace_id
+    ),
+    {_JUDGED}
+    SELECT * FROM judged WHERE {{conditions}} ORDER BY start_ns DESC, trace_id DESC LIMIT $limit
+"""
+"""Traces out of rows of `trace_summaries`, newest first."""
 
 
 TRACES = f"""
@@ -284,12 +320,7 @@ TRACES = f"""
                 row(parent_span_id IS NOT NULL, start_ns, -duration_ns, span_id, kind)) AS root
         FROM members GROUP BY trace_id
     ),
-    judged AS (
-        SELECT *, CASE
-            WHEN error_count > 0 OR (root.kind = 'server' AND root.http_status_code >= 500) THEN 'error'
-            WHEN root.status = 'ok' THEN 'ok' ELSE 'unset' END AS status
-        FROM traces
-    )
+    {_JUDGED}
     SELECT * FROM judged WHERE {{conditions}} ORDER BY start_ns DESC, trace_id DESC LIMIT $limit
 """
-"""Summaries of the traces that some spans make, newest first."""
+"""The same out of spans, each counted once."""

@@ -25,7 +25,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from . import deploys, error_view, queries, trace_list, trace_view
+from . import deploys, error_view, queries, services, topology, trace_list, trace_view
 from .deadline import Deadline
 from .error_groups import ErrorFilter, Sort
 from .error_status import Decision, ErrorStatus
@@ -40,8 +40,10 @@ from .search.explain import Explainer, Step
 from .search.metrics import Steps, series
 from .search.run import Ask, SearchPage
 from .search.run import page as search_page
+from .services import MinuteFilter, whole_minutes
 from .settings import LakeSettings
 from .snapshot import Snapshot, SnapshotReader
+from .topology import Topology
 from .trace_list import TraceFilter
 from .trace_view import TraceView
 
@@ -437,6 +439,56 @@ class Lake:
         found = series(read, steps, relations, promoted, around, self._in_time())
         return self._ask("SELECT * FROM _found", tables={"_found": found})
 
+    def services(self, *, since: dt.datetime, until: dt.datetime, cluster: str | None = None) -> Result:
+        """What each service did in a window, which is widened to whole minutes; by name.
+
+        Returns:
+            see `lake.services.services`.
+
+        Raises:
+            InvalidParameter: a time has no time zone.
+        """
+        found = services.services(_minutes(since, until, cluster=cluster), self._relations(), self._table)
+        return self._ask("SELECT * FROM _found", tables={"_found": found})
+
+    def endpoints(
+        self,
+        *,
+        since: dt.datetime,
+        until: dt.datetime,
+        service: str | None = None,
+        environment: str | None = None,
+        cluster: str | None = None,
+        limit: int = 1_000_000,
+        after: tuple[str, str, str] | None = None,
+    ) -> Result:
+        """What each endpoint did in a window, which is widened to whole minutes; by service, endpoint and kind.
+
+        Args:
+            limit: at least 1.
+            after: service (empty for none), endpoint and kind of the last row of the page before.
+
+        Returns:
+            see `lake.services.endpoints`.
+
+        Raises:
+            InvalidParameter: a time has no time zone.
+        """
+        asked = _minutes(since, until, service=service, environment=environment, cluster=cluster)
+        found = services.endpoints(asked, self._relations(), self._table, limit=limit, after=after)
+        return self._ask("SELECT * FROM _found", tables={"_found": found})
+
+    def topology(self, *, since: dt.datetime, until: dt.datetime, cluster: str | None = None) -> Topology:
+        """Who called whom in a window, which is widened to whole minutes.
+
+        Args:
+            cluster: only services of it, and what they call or are called by.
+
+        Raises:
+            InvalidParameter: a time has no time zone.
+        """
+        return topology.topology(_minutes(since, until, cluster=cluster), self._relations(), self._table)
+
     def close(self) -> None:
         """Give memory and files back; the lake cannot be used afterwards."""
         self._shared.duckdb.close()
@@ -522,6 +574,18 @@ def open(path: str | Path, settings: LakeSettings | None = None) -> Lake:  # noq
         NotALake: the folder holds none, or one of a newer format.
     """
     return Lake(open_folder(Path(path)), settings or LakeSettings())
+
+
+def _minutes(
+    since: dt.datetime,
+    until: dt.datetime,
+    *,
+    service: str | None = None,
+    environment: str | None = None,
+    cluster: str | None = None,
+) -> MinuteFilter:
+    _check_times(since=since, until=until)
+    return MinuteFilter(*whole_minutes(since, until), service, environment, cluster)
 
 
 @dataclass(frozen=True, slots=True)

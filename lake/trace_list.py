@@ -1,11 +1,14 @@
 """Trace list: the newest traces of a window, found without reading all of it.
 
-Takes   the filters of a list, and the spans of a snapshot.
-Gives   the summaries of one page: what `lake.queries.TRACES` says of every trace of the window, no more than asked for.
+Takes   the filters of a list, and the table `trace_summaries` of a snapshot.
+Gives   one page: what `lake.queries.SUMMARIES` says of every trace of the window, no more than asked for.
 Refuses nothing; values are checked by `lake.store`.
 
-A window is looked through in slices, newest first, and ends where the page is full. Of a slice, cheap conditions on the
-spans as they came leave the traces that can be meant; only of those all spans are read, repeats left out, and judged.
+A window is looked through in slices, newest first, and ends where the page is full. A trace may have several rows, made of
+spans that came at different times. Of a slice, cheap conditions on its rows leave the traces that can be meant; only of
+those all rows are read, put together, and judged.
+
+A span that came in two different requests counts twice until its hour is rewritten.
 """
 
 from __future__ import annotations
@@ -16,17 +19,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from . import queries
 from .relations import Relation, Relations, shifted
+from .schema import TRACE_SUMMARIES
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+_TABLE = TRACE_SUMMARIES.name
 
 _SHARES = (64, 8, 1)
 """Parts of the window that the first slices reach over; the last one has the rest."""
 
-_FEW_SPANS = 200_000
-"""Spans that are looked through at once: a query more costs as much as to read them."""
+_FEW_ROWS, _FEW_FILTERED_ROWS = 20_000, 200_000
+"""Rows that are looked through at once, because a query more costs as much as to read them. A list without filters has its
+page in the first slice nearly always.
+"""
 
 _GROWTH = 8
 """How much more traces are judged at once each time that too few of them were meant."""
@@ -67,17 +76,18 @@ class TraceFilter:
         return shifted(self.since, -self.around), shifted(self.until, self.around)
 
 
-def page(asked: TraceFilter, spans: Relations, ask: Ask) -> pa.Table:
+def page(asked: TraceFilter, relations: Relations, ask: Ask) -> pa.Table:
     """The newest traces that are meant, at most `limit`."""
     first, last = asked.reach
-    around = spans.of("spans", since=first, until=last)
+    around = relations.of(_TABLE, since=first, until=last)
     search = _Search(asked, around, ask)
-    is_small = spans.row_count("spans", since=asked.since, until=asked.end) <= _FEW_SPANS
+    few = _FEW_FILTERED_ROWS if asked.is_filtered else _FEW_ROWS
+    is_small = relations.row_count(_TABLE, since=asked.since, until=asked.end) <= few
     for since, until in slices(asked.since, asked.end, is_small=is_small):
-        # only a filter needs more of a trace than its first span
+        # only a filter needs more of a trace than its first row
         reach = last if asked.is_filtered else until
-        ids = _candidates(asked, spans.of("spans", since=since, until=reach), (since, until, reach), ask)
-        if search.is_full_with(ids, since, until):
+        ids = _candidates(asked, relations.of(_TABLE, since=since, until=reach), (since, until, reach), ask)
+        if search.is_full_with(ids, since, is_last=since == asked.since):
             break
     return search.found()
 
@@ -93,29 +103,29 @@ def slices(since: dt.datetime, until: dt.datetime, *, is_small: bool = False) ->
 
 
 def _candidates(
-    asked: TraceFilter, spans: Relation, times: tuple[dt.datetime, dt.datetime, dt.datetime], ask: Ask
+    asked: TraceFilter, summaries: Relation, times: tuple[dt.datetime, dt.datetime, dt.datetime], ask: Ask
 ) -> pa.Array:
     """Ids of the traces of a slice that can be meant, newest first."""
     since, until, reach = times
     values: dict[str, Any] = {"since": since, "reach": reach, "until_ns": nanoseconds(until)}
     conditions = ["min(start_ns) < $until_ns"]
     if asked.service is not None:
-        conditions.append("bool_or(service_name = $service)")
+        conditions.append("bool_or(list_contains(services, $service))")
         values["service"] = asked.service
     if asked.min_duration_ns is not None:
         conditions.append("max(start_ns + duration_ns) - min(start_ns) >= $min_duration_ns")
         values["min_duration_ns"] = asked.min_duration_ns
     if asked.status in _MAY_BE:
         conditions.append(_MAY_BE[asked.status])
-    query = queries.CANDIDATES.format(spans=spans.text, conditions=" AND ".join(conditions))
-    return ask(query, values, spans).column("trace_id").combine_chunks()
+    query = queries.CANDIDATES.format(summaries=summaries.text, conditions=" AND ".join(conditions))
+    return ask(query, values, summaries).column("trace_id").combine_chunks()
 
 
 _MAY_BE: Mapping[str | None, str] = {
-    "error": "bool_or(status = 'error' OR (kind = 'server' AND http_status_code >= 500))",
-    "ok": "bool_or(status = 'ok')",
+    "error": "bool_or(error_count > 0 OR (root_kind = 'server' AND root_http_status_code >= 500))",
+    "ok": "bool_or(root_status = 'ok')",
 }
-"""What some span of a trace of this status has, in one of its versions."""
+"""What some row of a trace of this status has."""
 
 
 @dataclass(slots=True)
@@ -127,16 +137,34 @@ class _Search:
     ask: Ask
     _parts: list[pa.Table] = field(default_factory=list)
     _count: int = 0
+    _waiting: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
+    """Ids of traces that are not judged yet, newest first."""
+    _until: dt.datetime | None = None
+    """End of the part of the window that they are of."""
 
-    def is_full_with(self, ids: pa.Array, since: dt.datetime, until: dt.datetime) -> bool:
-        """Judge these traces, newest first, until the page is full; whether it is."""
+    def is_full_with(self, ids: pa.Array, since: dt.datetime, *, is_last: bool) -> bool:
+        """Take these traces of the next slice, and judge once there are enough for the page; whether it is full.
+
+        Args:
+            ids: newest first.
+            since: begin of the slice.
+        """
+        # a trace that came with a newer slice too started in this one
+        newer = self._waiting.filter(pc.invert(pc.is_in(self._waiting, value_set=ids)))
+        self._waiting = pa.concat_arrays([newer, ids])
+        if len(self._waiting) >= self.asked.limit - self._count or is_last:
+            self._judge(self._waiting, since, self._until or self.asked.end)
+            self._waiting, self._until = ids[:0], since
+        return self._count >= self.asked.limit
+
+    def _judge(self, ids: pa.Array, since: dt.datetime, until: dt.datetime) -> None:
+        """Judge traces, newest first, until the page is full."""
         start, size = 0, 2 * self.asked.limit
         while start < len(ids) and self._count < self.asked.limit:
             part = self._judged(ids.slice(start, size), since, until)
             self._parts.append(part)
             self._count += part.num_rows
             start, size = start + size, size * _GROWTH
-        return self._count >= self.asked.limit
 
     def found(self) -> pa.Table:
         if not self._parts:
@@ -151,7 +179,7 @@ class _Search:
         )
         values: dict[str, Any] = {"first": first, "last": last, "limit": self.asked.limit - self._count}
         conditions, bounds = self._conditions(since, until)
-        query = queries.TRACES.format(spans=text, conditions=" AND ".join(conditions))
+        query = queries.SUMMARIES.format(summaries=text, conditions=" AND ".join(conditions))
         tables = {**self.around.tables, "_candidates": pa.table({"trace_id": ids})}
         return self.ask(query, values | bounds, Relation(query, tables))
 

@@ -89,6 +89,7 @@ def resolved(rows: pa.Table) -> pa.Table:
 
 def _split(rows: pa.Table) -> tuple[pa.Table, Sides, Sides]:
     """The calls that are counted already, the callers and the callees."""
+    rows = rows.select(SCHEMA.names).cast(SCHEMA)  # a query knows nothing of what cannot be null
     role = rows.column("role")
     callers, callees = (Sides.of_rows(rows.filter(pc.equal(role, word))).once() for word in ("caller", "callee"))
     return rows.filter(pc.equal(role, "edge")), callers, callees

@@ -30,6 +30,8 @@ ZERO_BIN = -1
 BIN = np.int16
 """Type of a bin's number; the longest duration there is lies in bin 2205."""
 
+QUANTILES = {"p50_ns": 0.50, "p95_ns": 0.95, "p99_ns": 0.99}
+
 _BINS = 4096
 """More bins than there are."""
 
@@ -45,11 +47,6 @@ def bins_of(duration_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.int16]:
 def middle_ns(bins: npt.NDArray[np.int16]) -> npt.NDArray[np.float64]:
     """The duration that stands for each bin, in nanoseconds."""
     return np.where(bins == ZERO_BIN, 0.0, GROWTH ** (bins + 0.5))
-
-
-def middle_sql(bins: str) -> str:
-    """`middle_ns` as an SQL expression over the name of a column."""
-    return f"CASE WHEN {bins} = {ZERO_BIN} THEN 0.0 ELSE power({GROWTH}, {bins} + 0.5) END"
 
 
 def merged(
@@ -70,3 +67,28 @@ def merged(
     offsets = np.searchsorted(keys, np.arange(group_count + 1) * _BINS).astype(np.int32)
     found = (keys % _BINS + ZERO_BIN).astype(BIN)
     return lists(BINS_TYPE, offsets, numbers(found)), lists(COUNTS_TYPE, offsets, numbers(sums))
+
+
+def latencies(
+    offsets: npt.NDArray[np.int64], bins: npt.NDArray[np.int16], counts: npt.NDArray[np.int64]
+) -> dict[str, npt.NDArray[np.float64]]:
+    """What is asked of histograms: `p50_ns`, `p95_ns`, `p99_ns`, `avg_ns` and `max_ns` of each.
+
+    A quantile is the one of nearest rank: the lowest bin up to which enough durations lie.
+
+    Args:
+        offsets: where the entries of each histogram begin, and at last where they end; none may be empty.
+        bins: of each entry, ascending within a histogram.
+        counts: of each entry.
+    """
+    begins = offsets[:-1]
+    middles, below = middle_ns(bins), np.cumsum(counts)
+    before = np.concatenate(([0], below))[begins]
+    total = np.concatenate(([0], below))[offsets[1:]] - before
+    found = {
+        name: middles[np.searchsorted(below, before + np.ceil(share * total).astype(np.int64))]
+        for name, share in QUANTILES.items()
+    }
+    found["avg_ns"] = np.add.reduceat(middles * counts, begins) / total if len(begins) else np.zeros(0)
+    found["max_ns"] = middles[offsets[1:] - 1]
+    return found
