@@ -14,9 +14,11 @@ crash in between leaves derived rows that are right already and spans that are s
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import pyarrow as pa
 
@@ -27,7 +29,7 @@ from .errors import CommitConflict, LakeCorrupt
 from .identity import latest_spans
 from .merge import in_order, rows_of
 from .partitioning import chunks
-from .schema import DERIVED, ENDPOINT_MINUTES, OVERFLOW_HOUR, SPANS, Table
+from .schema import DERIVED, OVERFLOW_HOUR, SPANS, Table
 from .tables import REWRITTEN, DataFile, DeltaLog, LiveFile, Partition
 
 CLOSED_AFTER_S = 600
@@ -81,10 +83,16 @@ def is_due(partition: Partition, files: Sequence[LiveFile], *, now_s: float) -> 
 
 
 def underived(compactor: Compactor, *, now_s: float) -> list[Hour]:
-    """The hours that are over and have spans, but no rows derived from them: the lake is older than the derived tables."""
-    derived = {file.partition for file in compactor.log(ENDPOINT_MINUTES.name).files()}
-    spans = {file.partition for file in compactor.log(SPANS.name).files()}
-    return [Hour(SPANS.name, hour) for hour in sorted(spans - derived) if is_over(hour, now_s=now_s)]
+    """The hours that are rewritten and whose derived rows are not: the lake is older than some derived table.
+
+    A rewrite commits the derived tables first, so there are no others, and of them the last one tells about all.
+    """
+    spans, last = (_rewritten(compactor.log(table.name)) for table in (SPANS, DERIVED[-1]))
+    return [Hour(SPANS.name, hour) for hour in sorted(spans - last) if is_over(hour, now_s=now_s)]
+
+
+def _rewritten(log: DeltaLog) -> set[Partition]:
+    return {file.partition for file in log.files() if file.is_rewritten}
 
 
 def is_over(partition: Partition, *, now_s: float) -> bool:
@@ -180,10 +188,20 @@ class _Derived:
         """
         name = self.table.name
         self._log, self._derivation = self.compactor.log(name), DERIVATIONS[name]
-        self._old = [file for file in self._log.files() if file.partition == self.partition]
+        self._old = self._replaceable()
         for writer in landing.writers(self.compactor.lake.path, SPANS.landing):
             if self._log.watermark(writer.name) != self.spans.watermark(writer.name):
                 raise CommitConflict(f"{name} lag behind spans, or are ahead of them: absorb first, then plan again")
+
+    def _replaceable(self) -> list[LiveFile]:
+        """The files of the hour, but those whose spans are gone for their age: counts are kept for longer than spans are."""
+        files = [file for file in self._log.files() if file.partition == self.partition]
+        spans = {file.path for file in self.spans.files() if file.partition == self.partition}
+        if not files or not spans:
+            return files
+        oldest = min(time for path, time in _ingest_times(self.spans, "min") if path in spans)
+        kept = {path for path, time in _ingest_times(self._log, "max") if time < oldest}
+        return [file for file in files if file.path not in kept]
 
     def add(self, spans: Spans) -> None:
         """Derive the rows of some spans."""
@@ -208,3 +226,9 @@ class _Derived:
             self._write(self._derivation.of_hour(pa.concat_tables(self._gathered)))
         if self._new or self._old:
             self._log.commit(add=self._new, remove=self._old)
+
+
+def _ingest_times(log: DeltaLog, bound: Literal["min", "max"]) -> Iterator[tuple[str, dt.datetime]]:
+    """Each file of a table, and when its first or last row was ingested."""
+    actions = log.actions()
+    return zip(actions.column("path").to_pylist(), actions.column(f"{bound}.ingested_at").to_pylist(), strict=True)

@@ -479,8 +479,9 @@ BATCHES = Table(
     ),
 )
 
-DERIVED = (EXCEPTIONS, ENDPOINT_MINUTES, TRACE_SUMMARIES, SERVICE_EDGES)
-"""The tables whose rows follow from those of `spans` (see `lake.derived`)."""
+DERIVED = (EXCEPTIONS, ENDPOINT_MINUTES, SERVICE_EDGES, TRACE_SUMMARIES)
+"""The tables whose rows follow from those of `spans` (see `lake.derived`), in the order of their commits. The last one has a
+row for every span, so it tells whether the others are made (`lake.rewrite`)."""
 
 TABLES = {t.name: t for t in (BATCHES, SPANS, *DERIVED, ERRORS, DEPLOYS, REQUESTS)}
 """Every table by name. `batches` is made from the landing of `spans` too, and comes first, because it decides which requests

@@ -42,7 +42,7 @@ def _as_they_are(rows: pa.Table) -> pa.Table:
 DERIVATIONS = {
     EXCEPTIONS.name: Derivation(lambda spans: exceptions_of(spans.rows), _as_they_are, _as_they_are),
     ENDPOINT_MINUTES.name: Derivation(endpoint_minutes_of, merged, merged),
-    TRACE_SUMMARIES.name: Derivation(trace_summaries_of, _as_they_are, _as_they_are),
     SERVICE_EDGES.name: Derivation(service_edges_of, joined, settled),
+    TRACE_SUMMARIES.name: Derivation(trace_summaries_of, _as_they_are, _as_they_are),
 }
 """By the name of the table."""

@@ -11,6 +11,9 @@ different services. A client span without such a child calls what its attributes
 address. Where a server has no parent but lies, in the same trace and hour, within a client span that nobody answered, that
 client is taken for its caller (`inferred`).
 
+The two sides of a call may lie in different hours if the caller is not over when its hour is, or is a producer, for whom
+nobody waits. So an hour can settle what is over, and clocks that differ do not make it another call later.
+
 As the service graphs of Tempo do it: https://grafana.com/docs/tempo/latest/metrics-from-traces/service_graphs
 """
 
@@ -30,6 +33,11 @@ from .spans import HOUR_US, MINUTE_US, Spans, integers, times
 
 _ALIKE = ("source", "source_type", "target", "target_type", "type", "inferred", "environment", "cluster", "target_cluster")
 """Calls of one minute that are equal in these are counted together."""
+
+
+MAX_PAIRS = 10_000
+"""Pairs of a client and a server without a parent that are looked at in one trace and hour. One that has more is no trace:
+somebody sends everything under one id."""
 
 
 def service_edges_of(spans: Spans) -> pa.Table:
@@ -61,8 +69,7 @@ def settled(rows: pa.Table) -> pa.Table:
     edges, callers, callees = _split(rows)
     calls, callers, callees = _paired(callers, callees)
     inferred, callers, callees = _inferred(callers, callees)
-    end_us = (int(integers(rows, "start_time").min()) // HOUR_US + 1) * HOUR_US
-    over = (callers.start_us + callers.duration_ns // 1000 < end_us) & ~callers.is_producer
+    over = ~_outlasts_its_hour(callers)
     lone = _lone(callers.take(over & callers.knows("target")))
     waiting = callees.has_parent | callees.knows("source")
     return pa.concat_tables(
@@ -87,6 +94,12 @@ def resolved(rows: pa.Table) -> pa.Table:
     return _counted([edges, calls, inferred, lone, _lone(callees.take(callees.knows("source")))])
 
 
+def _outlasts_its_hour(callers: Sides) -> Booleans:
+    """Whether the other side of each caller may lie in another hour."""
+    outlasts: Booleans = (callers.start_us + callers.duration_ns // 1000) // HOUR_US > callers.start_us // HOUR_US
+    return outlasts | callers.is_producer
+
+
 def _split(rows: pa.Table) -> tuple[pa.Table, Sides, Sides]:
     """The calls that are counted already, the callers and the callees."""
     rows = rows.select(SCHEMA.names).cast(SCHEMA)  # a query knows nothing of what cannot be null
@@ -98,7 +111,8 @@ def _split(rows: pa.Table) -> tuple[pa.Table, Sides, Sides]:
 def _paired(callers: Sides, callees: Sides, *, any_hour: bool = False) -> tuple[pa.Table, Sides, Sides]:
     """The calls whose both sides are here, by the link to the parent, and the sides that are left.
 
-    A client has one callee, the first one; further ones come of a retry below it. A producer has any number, so it stays.
+    A client has one callee, the first one; further ones come of a retry below it. If it is counted before that one came, the
+    one that it was counted with stays until the hour is made again. A producer has any number, so it stays.
 
     Args:
         any_hour: also those whose sides lie in different hours.
@@ -109,8 +123,7 @@ def _paired(callers: Sides, callees: Sides, *, any_hour: bool = False) -> tuple[
     place = np.searchsorted(callers.span_key, callees.parent_key, sorter=order)
     caller = order[np.minimum(place, len(order) - 1)]
     found = callees.has_parent & (callers.span_key[caller] == callees.parent_key)
-    if not any_hour:
-        found &= callers.start_us[caller] // HOUR_US == callees.start_us // HOUR_US
+    found &= _in_same_hour(callers.take(caller), callees) | (any_hour & _outlasts_its_hour(callers)[caller])
     callee = np.flatnonzero(found)
     caller, callee = _first_answers(callers, callees, caller[callee], callee)
     calls = _calls(callers.take(caller), callees.take(callee))
@@ -123,23 +136,30 @@ def _paired(callers: Sides, callees: Sides, *, any_hour: bool = False) -> tuple[
 
 
 def _first_answers(callers: Sides, callees: Sides, caller: Integers, callee: Integers) -> tuple[Integers, Integers]:
-    """The pairs, of a client only the one whose callee started first."""
+    """The pairs, of a client only the one whose callee started first, one in its own hour before others."""
     if np.bincount(caller, minlength=1).max() <= 1:
         return caller, callee
-    order = np.lexsort((callees.span_key[callee], callees.start_us[callee], caller))
+    elsewhere = ~_in_same_hour(callers.take(caller), callees.take(callee))
+    order = np.lexsort((callees.span_key[callee], callees.start_us[callee], elsewhere, caller))
     caller, callee = caller[order], callee[order]
     kept = np.append(True, caller[1:] != caller[:-1]) | callers.is_producer[caller]
     return caller[kept], callee[kept]
 
 
+def _in_same_hour(callers: Sides, callees: Sides) -> Booleans:
+    same: Booleans = callers.start_us // HOUR_US == callees.start_us // HOUR_US
+    return same
+
+
 def _inferred(callers: Sides, callees: Sides) -> tuple[pa.Table, Sides, Sides]:
     """The calls of clients that nobody answered to servers without a parent that lie within them, and what is left.
 
-    Of several such clients the shortest one is taken, which is the innermost.
+    Of several such clients the shortest one is taken, which is the innermost. A client that outlasts its hour may have its
+    callee in the next one, and so is nobody's.
     """
-    clients = np.flatnonzero(~callers.is_producer)
+    clients = np.flatnonzero(~_outlasts_its_hour(callers))
     servers = np.flatnonzero(~callees.has_parent & ~callees.knows("source"))
-    caller, callee = _same(callers.trace_key[clients], callees.trace_key[servers])
+    caller, callee = _in_one_trace(callers.take(clients), callees.take(servers))
     caller, callee = clients[caller], servers[callee]
     within = _lies_within(callers.take(caller), callees.take(callee))
     caller, callee = caller[within], callee[within]
@@ -155,7 +175,6 @@ def _lies_within(clients: Sides, servers: Sides) -> Booleans:
     """Whether each server lies within its client, in another service, and at the address that was called if it is known."""
     within = clients.start_us <= servers.start_us
     within &= servers.start_us + servers.duration_ns // 1000 <= clients.start_us + clients.duration_ns // 1000
-    within &= clients.start_us // HOUR_US == servers.start_us // HOUR_US
     pairs = groups(clients.facet, servers.facet)
     client = clients.words.take(pa.array(clients.facet[pairs.example]))
     server = servers.words.take(pa.array(servers.facet[pairs.example]))
@@ -165,14 +184,22 @@ def _lies_within(clients: Sides, servers: Sides) -> Booleans:
     return found
 
 
-def _same(left: Integers, right: Integers) -> tuple[Integers, Integers]:
-    """Every pair of places with equal values."""
-    order = np.argsort(left)
-    begin, end = (np.searchsorted(left, right, side=side, sorter=order) for side in ("left", "right"))
-    count = end - begin
-    of_right = np.repeat(np.arange(len(right)), count)
-    place = np.arange(len(of_right)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(begin, count)
-    return order[place], of_right
+def _in_one_trace(clients: Sides, servers: Sides) -> tuple[Integers, Integers]:
+    """The pairs of clients and servers of one trace and hour, but for traces that have more than `MAX_PAIRS`."""
+    count = len(clients)
+    traces = groups(
+        numbers(np.append(clients.trace_key, servers.trace_key)),
+        numbers(np.append(clients.start_us, servers.start_us) // HOUR_US),
+    )
+    of_client, of_server = traces.of_row[:count], traces.of_row[count:]
+    per_trace = np.bincount(of_client, minlength=len(traces))
+    few = per_trace * np.bincount(of_server, minlength=len(traces)) <= MAX_PAIRS
+    order = np.argsort(of_client, kind="stable")
+    first = np.cumsum(per_trace) - per_trace
+    server = np.flatnonzero(few[of_server])
+    pairs = per_trace[of_server[server]]
+    place = np.arange(pairs.sum()) - np.repeat(np.cumsum(pairs) - pairs, pairs) + np.repeat(first[of_server[server]], pairs)
+    return order[place], np.repeat(server, pairs)
 
 
 def _without(count: int, gone: Integers) -> Booleans:

@@ -2,7 +2,8 @@
 
 Takes   spans.
 Gives   rows of `endpoint_minutes`: counts and a latency histogram per minute and endpoint. They add up: `merged` makes one
-        row of those with equal keys, and the same of the rows of all spans, however they were split before.
+        row of those with equal keys, and the same of the rows of all spans, however they were split before, as long as no
+        service has more than `MAX_ENDPOINTS`.
 Refuses nothing.
 
 An endpoint is `GET /users/{id}` (method and http.route), else rpc service and method, else messaging operation and
@@ -122,7 +123,9 @@ class _Counted:
             hour -= hour.min()
             endpoints = groups(names.of_row[key_of_row], hour)
             named = keys.select(["service_name", "endpoint"]).take(pa.array(key_of_row[endpoints.example]))
-            rare = _rare(named, hour[endpoints.example], endpoints.sums(self.span_count))
+            rarity = -endpoints.sums(self.span_count)
+            rarity[pc.equal(named.column("endpoint"), OTHER).to_numpy()] = 1  # behind all, or it takes the place of one
+            rare = _rare(named, hour[endpoints.example], rarity)
             key_of_row = key_of_row + np.where(rare[endpoints.of_row], len(keys), 0)
             others = pa.repeat(OTHER, len(keys))
             keys = pa.concat_tables([keys, keys.set_column(keys.schema.get_field_index("endpoint"), "endpoint", others)])
@@ -130,13 +133,13 @@ class _Counted:
         return keys.take(pa.array(once.example)), once.of_row[key_of_row]
 
 
-def _rare(named: pa.Table, hour: Integers, counts: Integers) -> npt.NDArray[np.bool_]:
+def _rare(named: pa.Table, hour: Integers, rarity: Integers) -> npt.NDArray[np.bool_]:
     """Which endpoints lie behind the first `MAX_ENDPOINTS` of their service and hour: the seldom ones, by name if equal.
 
     Args:
         named: `service_name` and `endpoint`.
     """
-    ordered = named.append_column("hour", numbers(hour)).append_column("rarity", numbers(-counts))
+    ordered = named.append_column("hour", numbers(hour)).append_column("rarity", numbers(rarity))
     by = [(name, "ascending") for name in ("service_name", "hour", "rarity", "endpoint")]
     order = pc.sort_indices(ordered, sort_keys=by).to_numpy().astype(np.int64)
     service = groups(named.column("service_name"), hour).of_row[order]

@@ -81,7 +81,9 @@ class Sides:
     def once(self) -> Self:
         """Each side once, however often it came."""
         alike = groups(numbers(self.span_key))
-        return self if len(alike) == len(self) else self.take(alike.example)
+        if len(alike) == len(self):
+            return self
+        return replace(self.take(alike.example), answered=alike.sums(self.answered) > 0)
 
     def rows(self, role: str) -> pa.Table:
         """The sides as rows of `service_edges`."""
