@@ -26,6 +26,7 @@ from . import (
     keys,
     removed,
     search,
+    services,
     sql,
     traces,
 )
@@ -52,6 +53,7 @@ DESCRIBED_ROUTES = [
     *ingest.ROUTES,
     *keys.ROUTES,
     *search.ROUTES,
+    *services.ROUTES,
     *sql.ROUTES,
     *traces.ROUTES,
 ]

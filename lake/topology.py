@@ -33,8 +33,8 @@ class Topology:
     """The graph of a window."""
 
     nodes: pa.Table
-    """id, name, type (service, database, queue, external), cluster, request_count, error_count, p50_ns, p95_ns, p99_ns; of
-    what is no service, of the calls to it."""
+    """id, name, type (service, database, queue, external), cluster, request_count, error_count, p50_ns, p95_ns, p99_ns,
+    avg_ns; of what is no service, of the calls to it."""
     edges: pa.Table
     """source, target, type, inferred, call_count, error_count, p50_ns, p95_ns, p99_ns, avg_ns; by source and target."""
 
@@ -79,7 +79,7 @@ def _nodes(known: pa.Table, calls: pa.Table) -> pa.Table:
     return pa.concat_tables([of_services, others], promote_options="permissive").sort_by("id")
 
 
-_COUNTS = ("request_count", "error_count", "p50_ns", "p95_ns", "p99_ns")
+_COUNTS = ("request_count", "error_count", "p50_ns", "p95_ns", "p99_ns", "avg_ns")
 
 
 def _renamed(calls: pa.Table, node: str, kind: str, cluster: str) -> pa.Table:
