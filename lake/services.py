@@ -101,16 +101,16 @@ def endpoints(
     minutes = relations.of("endpoint_minutes", since=asked.since, until=asked.until)
     where, values = asked.conditions, asked.values
     if after is not None:
-        where += f" AND row({_ENDPOINT}) > row($after_service, $after_endpoint, $after_kind)"
+        where += f" AND {_later_than('after')}"
         values |= dict(zip(("after_service", "after_endpoint", "after_kind"), after, strict=True))
     found = ask(_ENDPOINTS.format(rows=minutes.text, where=where), values | {"limit": limit}, minutes)
     if not found.num_rows:
         return found
     last = [found.column(name)[-1].as_py() for name in ("service_name", "endpoint", "kind")]
-    where += f" AND row({_ENDPOINT}) <= row($last_service, $last_endpoint, $last_kind)"
+    where += f" AND NOT {_later_than('last')}"
     values |= dict(zip(("last_service", "last_endpoint", "last_kind"), last, strict=True))
-    keys = f"{_ENDPOINT.replace(')', ') AS service_name', 1)}"
-    latency = _latencies(ask(_HISTOGRAMS.format(rows=minutes.text, where=where, keys=keys), values, minutes), _BY)
+    histograms = _HISTOGRAMS.format(rows=minutes.text, where=where, keys=f"{_SERVICE} AS service_name, endpoint, kind")
+    latency = _latencies(ask(histograms, values, minutes), _BY)
     for name in latency.column_names[len(_BY) :]:  # of the same endpoints in the same order
         found = found.append_column(name, latency.column(name))
     return found
@@ -151,11 +151,21 @@ _SERVICES = f"""
 """
 
 _BY = ("service_name", "endpoint", "kind")
-_ENDPOINT = "coalesce(service_name, ''), endpoint, kind"
+_SERVICE = "coalesce(service_name, '')"
+_ENDPOINT = f"{_SERVICE}, endpoint, kind"
 """What an endpoint is told apart by."""
 
+
+def _later_than(name: str) -> str:
+    """A condition: the endpoint comes after the one of `$<name>_service`, `$<name>_endpoint` and `$<name>_kind`."""
+    return (
+        f"({_SERVICE} > ${name}_service OR ({_SERVICE} = ${name}_service AND (endpoint > ${name}_endpoint "
+        f"OR (endpoint = ${name}_endpoint AND kind > ${name}_kind))))"
+    )
+
+
 _ENDPOINTS = f"""
-    SELECT coalesce(service_name, '') AS service_name, endpoint, kind, bool_or(is_request) AS is_request,
+    SELECT {_SERVICE} AS service_name, endpoint, kind, bool_or(is_request) AS is_request,
         sum(span_count)::BIGINT AS request_count, sum(error_count)::BIGINT AS error_count,
         min(minute) AS first_seen_at, max(minute) AS last_seen_at
     FROM ({{rows}}) WHERE {{where}} GROUP BY {_ENDPOINT} ORDER BY {_ENDPOINT} LIMIT $limit
