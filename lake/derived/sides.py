@@ -24,6 +24,7 @@ from .grouping import Integers, groups
 from .spans import Spans, integers, times
 
 Booleans = npt.NDArray[np.bool_]
+Hashes = npt.NDArray[np.uint64]
 
 WORDS = (
     "source", "source_type", "target", "target_type", "type", "environment", "cluster", "target_cluster", "address",
@@ -148,7 +149,7 @@ class _Hashes:
     def __init__(self, spans: Spans) -> None:
         self._spans = spans
         ids = spans.rows.column("trace_id").take(pa.array(spans.traces.example))
-        self._trace = _mixed(ids, 4)[spans.traces.of_row]
+        self._trace = _hashed(np.zeros(len(ids), np.uint64), ids)[spans.traces.of_row]
 
     def sides(self, mask: Booleans, words: pa.Table) -> Sides:
         """Some of the spans as sides.
@@ -232,32 +233,30 @@ def _no_lists(kind: pa.DataType, count: int) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(np.zeros(count + 1, np.int32)), pa.array([], kind.value_type))
 
 
-def _key(trace: npt.NDArray[np.uint64], span_id: pa.ChunkedArray) -> Integers:
-    found: Integers = _mix(trace ^ _mixed(span_id, 2)).view(np.int64)
+def _key(trace: Hashes, span_id: pa.ChunkedArray) -> Integers:
+    found: Integers = _hashed(trace, span_id).view(np.int64)
     return found
 
 
-def _mixed(ids: pa.ChunkedArray, words: int) -> npt.NDArray[np.uint64]:
-    """A hash of ids of `8 * words` digits each."""
-    parts = [_digits(chunk).reshape(-1, words) for chunk in ids.chunks if len(chunk)]
-    digits = np.concatenate(parts) if parts else np.zeros((0, words), np.uint64)
-    found = np.zeros(len(digits), np.uint64)
-    for word in range(words):
-        found = (found ^ digits[:, word]) * np.uint64(0x9E3779B97F4A7C15)
-        found ^= found >> np.uint64(29)
+def _hashed(seed: Hashes, ids: pa.ChunkedArray) -> Hashes:
+    """A hash of ids whose numbers of digits are equal and a multiple of 8, and of a number that each of them has."""
+    parts = [_digits(chunk).reshape(len(chunk), -1) for chunk in ids.chunks if len(chunk)]
+    found = seed
+    for words in np.concatenate(parts).T if parts else ():
+        found = _mix(found ^ words)
     return found
 
 
-def _digits(ids: pa.StringArray) -> npt.NDArray[np.uint64]:
+def _digits(ids: pa.StringArray) -> Hashes:
     """The digits of ids without nulls, eight of them a number."""
     offsets = np.frombuffer(ids.buffers()[1], np.int32)[ids.offset : ids.offset + len(ids) + 1]
     return np.frombuffer(ids.buffers()[2], np.uint8)[offsets[0] : offsets[-1]].view(np.uint64)
 
 
-def _mix(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+def _mix(values: Hashes) -> Hashes:
     """The finalizer of SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, OOPSLA 2014)."""
     z = values + np.uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: npt.NDArray[np.uint64] = z ^ (z >> np.uint64(31))
+    mixed: Hashes = z ^ (z >> np.uint64(31))
     return mixed
