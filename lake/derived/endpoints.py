@@ -127,8 +127,8 @@ class _Counted:
             rarity[pc.equal(named.column("endpoint"), OTHER).to_numpy()] = 1  # behind all, or it takes the place of one
             rare = _rare(named, hour[endpoints.example], rarity)
             key_of_row = key_of_row + np.where(rare[endpoints.of_row], len(keys), 0)
-            others = pa.repeat(OTHER, len(keys))
-            keys = pa.concat_tables([keys, keys.set_column(keys.schema.get_field_index("endpoint"), "endpoint", others)])
+            place, others = keys.schema.get_field_index("endpoint"), pa.repeat(OTHER, len(keys))
+            keys = pa.concat_tables([keys, keys.set_column(place, keys.schema.field(place), others)])
         once = groups(*(keys.column(name) for name in _KEYS))
         return keys.take(pa.array(once.example)), once.of_row[key_of_row]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from random import Random
 from typing import Any
 
 import pyarrow as pa
@@ -162,7 +161,7 @@ def test_a_trace_id_that_everything_has_costs_no_pairs(monkeypatch):
 @settings(max_examples=60, deadline=None)
 @given(seed=SEEDS)
 def test_calls_are_those_that_a_look_at_each_span_finds(seed: int):
-    rows = random_graph(Random(seed))
+    rows = random_graph(seed)
     assert calls_in(resolved(derived(rows))) == plain_calls(rows)
 
 
@@ -172,7 +171,7 @@ def test_calls_are_those_that_a_look_at_each_span_finds(seed: int):
 @settings(max_examples=60, deadline=None)
 @given(seed=SEEDS, data=st.data())
 def test_edges_are_the_same_however_spans_are_split_into_batches_and_hours_settled(seed: int, data: st.DataObject):
-    rows = random_graph(Random(seed), alike=True)
+    rows = random_graph(seed, alike=True)
     batch = data.draw(st.lists(st.integers(0, 3), min_size=len(rows), max_size=len(rows)))
     files = [part for n in range(4) for part in hours(derived([row for row, b in zip(rows, batch, strict=True) if b == n]))]
     kept = []
@@ -188,7 +187,7 @@ def test_edges_are_the_same_however_spans_are_split_into_batches_and_hours_settl
 @settings(max_examples=30, deadline=None)
 @given(seed=SEEDS, data=st.data())
 def test_an_hour_that_is_settled_says_what_its_spans_do_whatever_came_before(seed: int, data: st.DataObject):
-    rows = random_graph(Random(seed))
+    rows = random_graph(seed)
     closed = data.draw(st.sets(st.sampled_from(sorted({hour_of(row) for row in rows}))))
     assert calls_in(resolved(pa.concat_tables(with_settled(rows, hours(derived(rows)), closed)))) == plain_calls(rows)
 
