@@ -158,14 +158,15 @@ class _Hashes:
             words: of each facet of the spans.
         """
         spans, trace = self._spans, self._trace[mask]
+        alike = groups(*words.columns)  # a facet has more words than a side
         has_parent = spans.has_parent[mask]
         ids = spans.rows.select(["span_id", "parent_span_id"]).filter(pa.array(mask))
         parent_key = np.zeros(len(trace), np.int64)
         parents = ids.column("parent_span_id").drop_null()
         parent_key[has_parent] = _key(trace[has_parent], parents)
         return Sides(
-            words=words,
-            facet=spans.facet[mask],
+            words=words.take(pa.array(alike.example)),
+            facet=alike.of_row[spans.facet[mask]],
             start_us=spans.start_us[mask],
             duration_ns=spans.duration_ns[mask],
             failed=spans.flags(spans.facets.column("failed"))[mask],

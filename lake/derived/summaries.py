@@ -89,7 +89,8 @@ def _services(spans: Spans, traces: Groups) -> pa.ListArray:
     services = groups(names.take(pa.array(in_order)))  # numbered in the order of their names
     of_facet = np.zeros(len(names), np.int64)
     of_facet[in_order] = services.of_row
-    pairs = np.unique(traces.of_row * len(services) + of_facet[spans.facet])
+    every = traces.of_row * len(services) + of_facet[spans.facet]
+    pairs = np.sort(every[groups(every).example])
     texts = names.take(pa.array(in_order[services.example])).take(pa.array(pairs % len(services)))
     named = pc.is_valid(texts).to_numpy()
     offsets = np.searchsorted((pairs // len(services))[named], np.arange(len(traces) + 1)).astype(np.int32)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import duckdb
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lake.derived import histogram
-from lake.derived.histogram import bins_of, merged, middle_ns, middle_sql
+from lake.derived.histogram import QUANTILES, bins_of, latencies, merged, middle_ns
 
 BOUND = 1.02**0.5 - 1 + 1e-9
 """Relative, with room for the rounding of doubles."""
@@ -72,10 +71,27 @@ def test_no_duration_and_the_longest_have_bins():
     assert one([0, LARGEST, LARGEST]) == [([-1, 2205], [1, 2])]
 
 
-def test_sql_finds_the_same_middles():
-    bins = bins_of(np.array([0, 1, 1000, 5_000_000, LARGEST]))
-    found = [duckdb.sql(f"SELECT {middle_sql(str(number))}").fetchall()[0][0] for number in bins]
-    assert found == pytest.approx(middle_ns(bins).tolist(), rel=1e-12)
+@settings(max_examples=100, deadline=None)
+@given(groups=st.lists(LISTS, min_size=1, max_size=5))
+def test_latencies_are_those_of_the_durations_within_the_bound(groups):
+    durations = [d for group in groups for d in group]
+    of_group = [number for number, group in enumerate(groups) for _ in group]
+    bins, counts = merged(
+        np.array(of_group), len(groups), bins_of(np.array(durations, np.int64)), np.ones(len(durations), np.int64)
+    )
+    offsets = np.concatenate(([0], np.cumsum([len(numbers) for numbers in bins.to_pylist()])))
+    found = latencies(offsets, bins.flatten().to_numpy(), counts.flatten().to_numpy())
+    for place, group in enumerate(groups):
+        for name, share in QUANTILES.items():
+            exact = np.quantile(np.array(group, np.float64), share, method="inverted_cdf")
+            assert found[name][place] == pytest.approx(exact, rel=BOUND)
+        assert found["max_ns"][place] == pytest.approx(max(group), rel=BOUND)
+        assert found["avg_ns"][place] == pytest.approx(sum(group) / len(group), rel=BOUND)
+
+
+def test_no_histograms_have_no_latencies():
+    found = latencies(np.array([0]), np.array([], np.int16), np.array([], np.int64))
+    assert {name: len(values) for name, values in found.items()} == dict.fromkeys((*QUANTILES, "avg_ns", "max_ns"), 0)
 
 
 @settings(max_examples=100, deadline=None)
