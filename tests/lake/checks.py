@@ -7,6 +7,7 @@ Refuses nothing.
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -14,9 +15,9 @@ from dataclasses import replace
 from functools import cache
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lake.compaction import Compactor
@@ -28,10 +29,10 @@ from lake.errors import CommitConflict
 from lake.folder import LakeFolder
 from lake.landing import LandingWriter
 from lake.lease import LEASE_S
-from lake.schema import TABLES
+from lake.schema import ENDPOINT_MINUTES, SERVICE_EDGES, TABLES, TRACE_SUMMARIES
 from lake.tables import REWRITTEN, DeltaLog, Partition
 from tests.lake.sim_disk import UnflushedDisk
-from tests.lake.spans import START, rows_of
+from tests.lake.spans import START, nanoseconds, rows_of
 
 SPAN_TABLES = ("batches", "spans", *DERIVATIONS)
 """The tables that are made from the landing of spans, in the order of their commits."""
@@ -102,24 +103,50 @@ def assert_exactly_once(lake: Path, acknowledged: Collection[bytes], *, perhaps:
 def assert_derived(lake: Path) -> None:
     """The derived tables say what follows from the rows of `spans`."""
     spans = Spans(table_of(lake, "spans", *TABLES["spans"].arrow_schema.names))
-    for name, together in _TOGETHER.items():
-        found = table_of(lake, name, *TABLES[name].arrow_schema.names)
-        assert _in_order(together(found)) == _in_order(together(DERIVATIONS[name].of(spans))), name
+    for name, derivation in DERIVATIONS.items():
+        assert said(lake, name) == _put_together(name, derivation.of(spans)), name
 
 
-def _whole_traces(rows: pa.Table) -> pa.Table:
-    """Summaries with the rows of each trace put together, as far as they can be added up."""
-    ends = pc.add(rows.column("start_time").cast(pa.int64()), pc.divide(rows.column("duration_ns"), 1000))
-    rows = rows.append_column("end_us", ends)
-    sums = [("start_time", "min"), ("end_us", "max"), ("span_count", "sum"), ("error_count", "sum"), ("root_missing", "min")]
-    return rows.group_by("trace_id").aggregate(sums)
+def said(lake: Path, name: str) -> list[str]:
+    """What the rows of a table say, in order; of derived ones the same however many rows say it."""
+    return _put_together(name, table_of(lake, name, *TABLES[name].arrow_schema.names))
 
 
-_TOGETHER = {"endpoint_minutes": merged, "trace_summaries": _whole_traces, "service_edges": resolved}
+def _put_together(name: str, rows: pa.Table) -> list[str]:
+    together = {ENDPOINT_MINUTES.name: merged, SERVICE_EDGES.name: resolved}
+    found = together[name](rows).to_pylist() if name in together else rows.to_pylist()
+    return sorted(map(repr, _whole_traces(found) if name == TRACE_SUMMARIES.name else found))
 
 
-def _in_order(rows: pa.Table) -> list[dict[str, object]]:
-    return sorted(rows.to_pylist(), key=repr)
+def _whole_traces(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One summary of each trace and hour."""
+    traces: dict[tuple[str, dt.datetime], list[dict[str, Any]]] = {}
+    for row in rows:
+        traces.setdefault((row["trace_id"], row["start_time"].replace(minute=0, second=0, microsecond=0)), []).append(row)
+    return [_whole_trace(parts) for parts in traces.values()]
+
+
+def _whole_trace(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    start_ns = [nanoseconds(part["start_time"]) + part["start_ns_remainder"] for part in parts]
+    root_ns = [ns + part["root_offset_ns"] for ns, part in zip(start_ns, parts, strict=True)]
+    first_ns = min(start_ns)
+    first = parts[start_ns.index(first_ns)]
+
+    def rank(place: int) -> tuple[object, ...]:
+        part = parts[place]
+        return part["root_missing"], root_ns[place], -part["root_duration_ns"], part["root_span_id"], part["root_kind"]
+
+    root = min(range(len(parts)), key=rank)
+    return parts[root] | {
+        "start_time": first["start_time"],
+        "start_ns_remainder": first["start_ns_remainder"],
+        "duration_ns": max(ns + part["duration_ns"] for ns, part in zip(start_ns, parts, strict=True)) - first_ns,
+        "root_offset_ns": root_ns[root] - first_ns,
+        "span_count": sum(part["span_count"] for part in parts),
+        "error_count": sum(part["error_count"] for part in parts),
+        "services": sorted({name for part in parts for name in part["services"]}),
+        "ingested_at": max(part["ingested_at"] for part in parts),
+    }
 
 
 def land(writer: LandingWriter, *bodies: bytes) -> None:

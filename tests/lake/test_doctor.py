@@ -17,6 +17,7 @@ from lake.doctor import examine, give_up
 from lake.errors import LakeCorrupt, LakeError, NotALake
 from lake.retention import keep
 from lake.rewrite import Hour, rewrite
+from lake.schema import TABLES
 from lake.settings import LakeSettings
 from lake.tables import Partition, log_file
 from tests.lake.checks import DISK
@@ -24,7 +25,6 @@ from tests.lake.rows import deploy, error, exception_event, request, span, table
 from tests.lake.spans import START
 
 HOUR = Partition(START.date(), START.hour)
-TABLES = ("batches", "spans", "exceptions", "errors", "deploys", "requests")
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def compactor(lake_folder):
 @pytest.fixture
 def filled(landing, compactor, lake_folder):
     """A lake with a file in each table."""
-    landing.put("spans", span(1, events=[exception_event()]))
+    landing.put("spans", span(1, kind="client", peer_service="bank", events=[exception_event()]))
     landing.put("errors", error())
     landing.put("deploys", deploy())
     landing.put("requests", request())
@@ -84,7 +84,9 @@ def test_a_lake_in_use_is_sound(filled, landing, compactor):
     report = examine(filled)
     assert report.findings == ()
     assert report.is_healthy
-    assert {state.name: state.rows for state in report.tables} == dict.fromkeys(TABLES, 1) | {"spans": 2, "batches": 2}
+    assert {state.name: state.rows for state in report.tables} == dict.fromkeys(TABLES, 1) | dict.fromkeys(
+        ("batches", "spans", "endpoint_minutes", "trace_summaries"), 2
+    )
     assert report.waiting_files == 1
     assert report.waiting_bytes > 0
     assert orjson.loads(orjson.dumps(report.as_dict()))["is_healthy"] is True
@@ -93,7 +95,7 @@ def test_a_lake_in_use_is_sound(filled, landing, compactor):
 def test_progress_names_the_files_done_and_of_all(filled):
     seen = []
     examine(filled, progress=lambda *counts: seen.append(counts))
-    assert seen == [(done, 6) for done in range(6)]
+    assert seen == [(done, len(TABLES)) for done in range(len(TABLES))]
 
 
 def test_what_is_no_lake_is_refused(tmp_path):

@@ -16,9 +16,10 @@ from lake.landing import BLOCK, LandingWriter, Request, path_of
 from lake.lease import LEASE_S, Lease
 from lake.retention import LOW_DISK_KEEP_S, QUERY_S, SCRATCH_KEEP_S, Deleted, keep, keep_seconds, version_at
 from lake.rewrite import Hour, rewrite
+from lake.schema import TABLES
 from lake.settings import LakeSettings
 from lake.tables import CHECKPOINT_EVERY, Partition, log_file
-from tests.lake.checks import DISK, Clock
+from tests.lake.checks import DISK, SPAN_TABLES, Clock
 from tests.lake.rows import Row, deploy, error, exception_event, request, span, table
 from tests.lake.sim_disk import UnflushedDisk
 from tests.lake.spans import START
@@ -84,7 +85,8 @@ def test_a_row_goes_when_its_time_and_its_ingest_are_older_than_the_days_of_its_
     for when, ingested in ((old, old), (old, young), (young, old), (young, young)):
         landing.put(stream, make(**{time: when, "ingested_at": ingested}))
         compactor.absorb()
-    assert keep(compactor, SETTINGS, now_s=NOW_S).expired_files == 1
+    alike = [t for t in TABLES.values() if t.landing == stream and t.retention == TABLES[stream].retention]
+    assert keep(compactor, SETTINGS, now_s=NOW_S).expired_files == len(alike)
     assert count(lake_folder, stream) == 3
     assert keep(compactor, SETTINGS, now_s=NOW_S).expired_files == 0
 
@@ -122,7 +124,9 @@ def test_a_file_goes_with_its_youngest_row(landing, compactor, lake_folder):
         landing.put("spans", span(start_time=START + dt.timedelta(minutes=minutes), ingested_at=START))
     compactor.absorb()
     between_s = NOW_S + SETTINGS.spans_days * DAY_S + 900
-    assert keep(compactor, SETTINGS, now_s=between_s).expired_files == 1  # the list of requests
+    assert (
+        keep(compactor, SETTINGS, now_s=between_s).expired_files == 2
+    )  # the list of requests, and the summary, of which 0 minutes is the time
     assert count(lake_folder) == 2
     keep(compactor, SETTINGS, now_s=between_s + 1800)
     assert count(lake_folder) == 0
@@ -150,6 +154,10 @@ def test_what_is_dropped_leaves_the_disk_when_no_snapshot_needs_it(landing, comp
 # What a snapshot needs
 
 
+REPLACED = 6
+"""Files of two compactions that the rewrite of an hour replaces, of spans, endpoint minutes and trace summaries."""
+
+
 @pytest.fixture
 def replaced(landing, compactor, lake_folder):
     """An hour of two files that were rewritten at `NOW_S`; the names of those."""
@@ -159,7 +167,7 @@ def replaced(landing, compactor, lake_folder):
     old = live_files(compactor)
     rewrite(compactor, Hour("spans", HOUR))
     set_times(lake_folder.path, NOW_S - DAY_S)
-    for name in ("batches", "spans", "exceptions"):
+    for name in SPAN_TABLES:
         newest = log_file(lake_folder.path / name, compactor.log(name).version)
         os.utime(newest, (NOW_S, NOW_S))
     return old
@@ -171,7 +179,7 @@ FOREVER = LakeSettings(spans_days=9999, errors_days=9999, batches_days=9999)
 @pytest.mark.parametrize(("age_s", "stays"), [(0, True), (KEEP_S - 1, True), (KEEP_S + 1, False), (DAY_S, False)])
 def test_replaced_files_stay_until_no_snapshot_can_name_them(replaced, compactor, lake_folder, age_s, stays):
     done = keep(compactor, FOREVER, now_s=NOW_S + age_s)
-    assert done.data_files == (0 if stays else 2)
+    assert done.data_files == (0 if stays else REPLACED)
     assert data_files(lake_folder) == live_files(compactor) | (replaced if stays else set())
     assert count(lake_folder) == 2
 
@@ -179,7 +187,7 @@ def test_replaced_files_stay_until_no_snapshot_can_name_them(replaced, compactor
 def test_the_time_that_snapshots_are_kept_is_a_setting(replaced, compactor):
     settings = LakeSettings(snapshot_keep_s=10, spans_days=9999, errors_days=9999, batches_days=9999)
     assert keep(compactor, settings, now_s=NOW_S + 10 + QUERY_S - 1).data_files == 0
-    assert keep(compactor, settings, now_s=NOW_S + 10 + QUERY_S + 1).data_files == 2
+    assert keep(compactor, settings, now_s=NOW_S + 10 + QUERY_S + 1).data_files == REPLACED
 
 
 def test_files_of_every_version_since_are_kept(landing, compactor, lake_folder):
@@ -229,7 +237,7 @@ def test_snapshots_may_be_kept_longer_than_the_log_is(landing, compactor, lake_f
         landing.put("spans", span(number))
         compactor.absorb()
     rewrite(compactor, Hour("spans", HOUR))
-    for name in ("batches", "spans", "exceptions"):
+    for name in SPAN_TABLES:
         log = compactor.log(name)
         while log.version < CHECKPOINT_EVERY + 2:
             log.commit()
@@ -239,7 +247,7 @@ def test_snapshots_may_be_kept_longer_than_the_log_is(landing, compactor, lake_f
     settings = replace(FOREVER, snapshot_keep_s=3 * DAY_S)
     done = keep(compactor, settings, now_s=NOW_S + 2 * DAY_S)
     assert (done.data_files, done.landing_files) == (0, 2)  # they are a day younger than that
-    assert keep(compactor, settings, now_s=NOW_S + 3 * DAY_S).data_files == 2
+    assert keep(compactor, settings, now_s=NOW_S + 3 * DAY_S).data_files == REPLACED
     assert data_files(lake_folder) == live_files(compactor)
     assert count(lake_folder) == 2
 
@@ -377,7 +385,7 @@ def test_a_disk_that_runs_low_is_freed_sooner(replaced, compactor, lake_folder, 
     low = usage._replace(free=usage.total // 20)
     monkeypatch.setattr("lake.retention.shutil.disk_usage", lambda _: low)
     assert keep(compactor, FOREVER, now_s=NOW_S + LOW_DISK_KEEP_S - 1).data_files == 0
-    assert keep(compactor, FOREVER, now_s=NOW_S + LOW_DISK_KEEP_S + 1).data_files == 2
+    assert keep(compactor, FOREVER, now_s=NOW_S + LOW_DISK_KEEP_S + 1).data_files == REPLACED
     assert count(lake_folder) == 2
 
 

@@ -35,9 +35,9 @@ from lake.rewrite import (
     rewrite,
     rewrite_due,
 )
-from lake.schema import OVERFLOW_HOUR, SPAN_IDENTITY
+from lake.schema import DERIVED, OVERFLOW_HOUR, SPAN_IDENTITY
 from lake.tables import LiveFile, Partition
-from tests.lake.checks import DISK, Clock, Stopped, StoppingDisk, table_of
+from tests.lake.checks import DISK, Clock, Stopped, StoppingDisk, assert_derived, table_of
 from tests.lake.hours import PARTITION, another, at_step, contents, files_of, raised_span, rows_in
 from tests.lake.rows import Row, deploy, error, request, span, table, trace_id
 from tests.lake.spans import START
@@ -287,11 +287,12 @@ def assert_healed(lake_folder, clock, spans):
     assert found == spans
     assert exceptions == derived_again(compactor)
     assert exceptions.total() == 20
+    assert_derived(lake_folder.path)
     assert rewrite_due(compactor, now_s=OVER_S) == 0
 
 
 @pytest.mark.usefixtures("small_parts")
-@pytest.mark.parametrize("stop_before", range(5))
+@pytest.mark.parametrize("stop_before", range(5 + len(DERIVED)))
 def test_a_rewrite_that_is_killed_at_any_step_loses_and_doubles_nothing(lake_folder, clock, hour, stop_before):
     steps: list[str] = []
 
@@ -311,7 +312,8 @@ def test_a_rewrite_that_is_killed_at_any_step_loses_and_doubles_nothing(lake_fol
 def test_every_step_of_a_rewrite_is_stopped_at(lake_folder, clock, hour):
     steps: list[str] = []
     rewrite(another(lake_folder, clock, step=steps.append), HOUR)
-    assert steps == ["rewrite a part of spans", "rewrite exceptions", "rewrite spans", "rewritten spans"]
+    derived = [f"rewrite {table.name}" for table in DERIVED]
+    assert steps == ["rewrite a part of spans", *derived, "rewrite spans", "rewritten spans"]
 
 
 @pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.full)])

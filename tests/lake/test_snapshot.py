@@ -21,11 +21,11 @@ from lake.folder import create_folder
 from lake.promotion import promote
 from lake.retention import QUERY_S, keep
 from lake.rewrite import Hour, rewrite
-from lake.schema import Promoted
+from lake.schema import TABLES, Promoted
 from lake.settings import LakeSettings
 from lake.snapshot import SnapshotReader
 from lake.tables import CHECKPOINT_EVERY, DeltaLog, Partition, log_file
-from tests.lake.checks import DISK
+from tests.lake.checks import DISK, STEPS
 from tests.lake.rows import deploy, error, exception_event, request, span
 from tests.lake.spans import START
 
@@ -74,7 +74,7 @@ def test_a_row_is_in_every_snapshot_once_between_landing_and_the_last_commit(lak
         put_span(landing, i)
     assert counts(opened, "spans", "exceptions") == [(3, 3), (3, 3)]
     compactor.absorb()
-    assert len(seen) == 9  # three steps of three tables
+    assert [step for step, _ in seen] == list(STEPS)
     assert {step for step, found in seen if found != [(3, 3), (3, 3)]} == set()
     assert counts(opened, "spans", "exceptions") == [(3, 3), (3, 3)]
 
@@ -342,7 +342,7 @@ def token_of(content):
     return base64.urlsafe_b64encode(orjson.dumps(content)).decode().rstrip("=")
 
 
-VERSIONS = dict.fromkeys(("batches", "spans", "exceptions", "errors", "deploys", "requests"), -1)
+VERSIONS = dict.fromkeys(TABLES, -1)
 
 
 @pytest.mark.parametrize(
