@@ -10,7 +10,7 @@ How data flows, which is also the order of imports:
     wire, fingerprint                        bytes of clients -> Arrow rows
     landing                                  rows -> one durable file per commit
     tables, data_files, commit_file          Delta tables: data files, log, compare-and-swap
-    batches, exceptions, identity, lease     which requests and spans are the same, what derives from spans, who compacts
+    batches, derived, identity, lease        which requests and spans are the same, what derives from spans, who compacts
     compaction, partitioning                 landing -> tables, each request once
     merge, rewrite, trace_ranges,
     retention, promotion, doctor             tables kept in order
