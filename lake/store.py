@@ -584,7 +584,7 @@ def _minutes(
     environment: str | None = None,
     cluster: str | None = None,
 ) -> MinuteFilter:
-    _check_times(since=since, until=until)
+    queries.check_times(since=since, until=until)
     return MinuteFilter(*whole_minutes(since, until), service, environment, cluster)
 
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import secrets
+from typing import Any
 
 import pytest
 
@@ -157,7 +158,8 @@ def test_an_endpoint_is_named_by_its_route_or_operation(system):
 
 def test_endpoints_come_in_pages(system):
     whole = system.found("/v1/endpoints")["data"]
-    paged, cursor = [], {}
+    paged: list[dict[str, Any]] = []
+    cursor: dict[str, str] = {}
     while True:
         page = system.found("/v1/endpoints", limit=2, **cursor)
         paged += page["data"]

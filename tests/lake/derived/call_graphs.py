@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from random import Random
+from typing import Any
 
 import pyarrow as pa
 
@@ -48,7 +49,7 @@ class Graph:
     rows: list[Row] = field(default_factory=list)
     _durations: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
-    def add(self, kind: str, service: str, start_ns: int, duration_ns: int, parent: Row | None, **known: object) -> Row:
+    def add(self, kind: str, service: str, start_ns: int, duration_ns: int, parent: Row | None, **known: Any) -> Row:
         """A span; no two last equally long, so that "the shortest" is always one."""
         known = {"status": "error" if self.random.random() < 0.2 else "unset"} | known
         row = span(
@@ -121,7 +122,8 @@ def random_graph(seed: int, *, alike: bool = False) -> list[Row]:
 
 
 def start_us(row: Row) -> int:
-    return (row["start_time"] - dt.datetime.fromtimestamp(0, dt.UTC)) // dt.timedelta(microseconds=1)
+    start_time: dt.datetime = row["start_time"]
+    return (start_time - dt.datetime.fromtimestamp(0, dt.UTC)) // dt.timedelta(microseconds=1)
 
 
 def hour_of(row: Row) -> int:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from lake.derived import Spans, edges
 from lake.derived.edges import joined, resolved, service_edges_of, settled
+from lake.derived.histogram import bins_of
 from lake.schema import SERVICE_EDGES
 from tests.lake.derived.call_graphs import HOUR_NS, MS, QUEUE, calls_in, hour_of, plain_calls, random_graph, spans_table
 from tests.lake.rows import Row, span
@@ -59,7 +60,7 @@ def test_a_client_and_its_server_are_a_call_that_lasts_as_long_as_the_client_wai
     (row,) = resolved(derived(call())).to_pylist()
     assert (row["source"], row["target"], row["type"], row["call_count"]) == ("web", "cart", "http", 1)
     assert (row["source_type"], row["target_type"], row["inferred"]) == ("service", "service", False)
-    assert row["latency_bins"] == [int(edges.histogram.bins_of(pa.array([10 * MS]).to_numpy())[0])]
+    assert row["latency_bins"] == [int(bins_of(pa.array([10 * MS]).to_numpy())[0])]
 
 
 def test_a_call_inside_a_service_is_none():
@@ -90,9 +91,7 @@ def test_a_producer_calls_each_of_its_consumers_and_waits_for_none():
     consumers = [answer(producer, name, kind="consumer", duration_ns=70 * MS, **QUEUE) for name in ("mail", "pay")]
     rows = resolved(derived([producer, *consumers]))
     assert called(derived([producer, *consumers])) == {("web", "mail"): 1, ("web", "pay"): 1}
-    assert set(rows.column("latency_bins").to_pylist()[0]) == {
-        int(edges.histogram.bins_of(pa.array([70 * MS]).to_numpy())[0])
-    }
+    assert set(rows.column("latency_bins").to_pylist()[0]) == {int(bins_of(pa.array([70 * MS]).to_numpy())[0])}
 
 
 def test_without_the_other_side_a_queue_stands_between():

@@ -27,6 +27,7 @@ def minutes_of(rows: list[Row]) -> pa.Table:
 
 
 def only(**known: Any) -> dict[str, Any]:
+    row: dict[str, Any]
     (row,) = minutes_of([span(**known)]).to_pylist()
     return row
 

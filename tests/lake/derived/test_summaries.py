@@ -19,7 +19,8 @@ PARENT = "f" * 16
 
 
 def summaries_of(rows: list[Row]) -> list[dict[str, Any]]:
-    return trace_summaries_of(Spans(spans_table(rows))).to_pylist()
+    found: list[dict[str, Any]] = trace_summaries_of(Spans(spans_table(rows))).to_pylist()
+    return found
 
 
 def start_ns(row: Row) -> int:
