@@ -69,13 +69,15 @@ def variables(tmp_path_factory):
         trace_id, start_ns = new_trace_id(), time.time_ns() - 5_000_000_000
         root = span("GET /cart", trace_id=trace_id, span_id="1" * 16, start=start_ns, ms=120, http_request_method="GET",
                     http_route="/cart", http_response_status__code=500)  # fmt: skip
+        query = span("SELECT carts", trace_id=trace_id, parent="1" * 16, start=start_ns + 1_000_000, ms=5, kind=3,
+                     db_system_name="postgresql", db_namespace="shop")  # fmt: skip
         failed = span("charge", trace_id=trace_id, parent="1" * 16, start=start_ns + 10_000_000, ms=100, kind=3, status=2,
                       events=[exception("PaymentError", "card refused")])  # fmt: skip
         deploy = {"version": "v1.2.3", "git_sha": "abc123def", "deployed_at": (start_ns - 60 * 10**9) // 10**9}
         deployed = project.ingest.post("/ingest/deploys", json=deploy)
         assert deployed.status_code == 200
         resource = {"deployment_environment_name": "production", "service_version": "v1.2.3", "git_sha": "abc123def"}
-        project.ingest.store(root, service="checkout", **resource)
+        project.ingest.store(root, query, service="checkout", **resource)
         project.ingest.store(failed, service="payments", **resource)
         keys = {"KEY": server.live_key, "INGEST_KEY": server.ingest_key, "TEST_KEY": server.test_key}
         [error] = project.live.trace(trace_id)["errors"]
