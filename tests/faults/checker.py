@@ -19,6 +19,7 @@ from pathlib import Path
 import lake
 from lake.doctor import examine
 from tests.faults.load import NAME_LENGTH, Ledger
+from tests.lake.checks import assert_derived
 from tests.servers import DEADLINE_S, wait_until
 
 
@@ -32,6 +33,8 @@ class Found:
     """Distinct spans among them."""
     exceptions: int
     """Rows of `exceptions`; a request has one exception event."""
+    summarized: int
+    """Spans that the rows of `trace_summaries` count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +71,10 @@ def judge(
     partial, repeated = set(), set()
     for name, there in found.items():
         spans, attempts = sent.get(name, (there.spans, there.rows))
-        if there.spans != spans or there.rows % spans or not there.exceptions:
+        derived = there.summarized // spans, there.exceptions
+        if there.spans != spans or there.rows % spans or there.summarized % spans or not all(derived):
             partial.add(name)
-        elif max(there.rows // spans, there.exceptions) > (1 if is_settled else attempts):
+        elif max(there.rows // spans, *derived) > (1 if is_settled else attempts):
             repeated.add(name)
     return Verdict(
         acknowledged - found.keys(), frozenset(partial), frozenset(repeated), frozenset(found.keys() - sent.keys())
@@ -89,16 +93,21 @@ def _found(path: Path) -> dict[str, Found]:
     with lake.open(path) as opened:
         rows = opened.sql(
             f"""
-            WITH derived AS (
+            WITH raised AS (
                 SELECT left(trace_id, {NAME_LENGTH}) AS request, count(*) AS exceptions FROM exceptions GROUP BY ALL
+            ), summaries AS (
+                SELECT left(trace_id, {NAME_LENGTH}) AS request, sum(span_count)::BIGINT AS summarized
+                FROM trace_summaries GROUP BY ALL
+            ), found AS (
+                SELECT left(trace_id, {NAME_LENGTH}) AS request, count(*) AS rows,
+                    count(DISTINCT (trace_id, span_id)) AS spans
+                FROM spans GROUP BY ALL
             )
-            SELECT left(trace_id, {NAME_LENGTH}) AS request, count(*) AS rows,
-                count(DISTINCT (trace_id, span_id)) AS spans, any_value(coalesce(exceptions, 0)) AS exceptions
-            FROM spans LEFT JOIN derived ON derived.request = left(trace_id, {NAME_LENGTH})
-            GROUP BY ALL
+            SELECT request, rows, spans, coalesce(exceptions, 0) AS exceptions, coalesce(summarized, 0) AS summarized
+            FROM found LEFT JOIN raised USING (request) LEFT JOIN summaries USING (request)
             """
         ).rows()
-    return {row["request"]: Found(row["rows"], row["spans"], row["exceptions"]) for row in rows}
+    return {row["request"]: Found(row["rows"], row["spans"], row["exceptions"], row["summarized"]) for row in rows}
 
 
 def waiting_files(path: Path) -> int:
@@ -125,6 +134,7 @@ def assert_settles(path: Path, ledger: Ledger) -> None:
     assert counts["counted"] == counts["spans"]
     assert counts["requests"] == counts["hashes"] == counts["first_hashes"]
     assert {sha256(ledger.sent[name].body).hexdigest() for name in ledger.acknowledged} <= known
+    assert_derived(path)
     assert_healthy(path)
 
 

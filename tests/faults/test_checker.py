@@ -4,7 +4,7 @@ import pytest
 
 from tests.faults.checker import Found, Verdict, judge
 
-WHOLE = Found(rows=80, spans=80, exceptions=1)
+WHOLE = Found(rows=80, spans=80, exceptions=1, summarized=80)
 
 
 def verdict(found, *, acknowledged=("a",), attempts=1, is_settled=True):
@@ -29,12 +29,15 @@ def test_what_was_acknowledged_and_is_not_there_is_lost():
 @pytest.mark.parametrize(
     "found",
     [
-        Found(rows=79, spans=79, exceptions=1),
-        Found(rows=80, spans=79, exceptions=1),
-        Found(rows=80, spans=80, exceptions=0),
-        Found(rows=159, spans=80, exceptions=2),
+        Found(rows=79, spans=79, exceptions=1, summarized=80),
+        Found(rows=80, spans=79, exceptions=1, summarized=80),
+        Found(rows=80, spans=80, exceptions=0, summarized=80),
+        Found(rows=159, spans=80, exceptions=2, summarized=160),
+        Found(rows=80, spans=80, exceptions=1, summarized=0),
+        Found(rows=80, spans=80, exceptions=1, summarized=79),
     ],
-    ids=["a span is missing", "a span is missing, another twice", "without its exception", "the second time not whole"],
+    ids=["a span is missing", "a span is missing, another twice", "without its exception", "the second time not whole",
+         "without its summaries", "a span is in no summary"],
 )  # fmt: skip
 def test_what_is_not_whole_is_partial(found, acknowledged):
     assert verdict(found, acknowledged=acknowledged, attempts=2, is_settled=False) == Verdict(partial=frozenset("a"))
@@ -43,11 +46,12 @@ def test_what_is_not_whole_is_partial(found, acknowledged):
 REPEATS = pytest.mark.parametrize(
     "found",
     [
-        Found(rows=160, spans=80, exceptions=2),
-        Found(rows=160, spans=80, exceptions=1),
-        Found(rows=80, spans=80, exceptions=2),
+        Found(rows=160, spans=80, exceptions=2, summarized=160),
+        Found(rows=160, spans=80, exceptions=1, summarized=80),
+        Found(rows=80, spans=80, exceptions=2, summarized=80),
+        Found(rows=80, spans=80, exceptions=1, summarized=160),
     ],
-    ids=["in both tables", "spans", "exceptions"],
+    ids=["in all tables", "spans", "exceptions", "summaries"],
 )
 
 

@@ -28,6 +28,7 @@ Facts = dict[str, Any]
 _MEASURES = {
     "string": ("count", "distinct", "min", "max"),
     "long": ("count", "sum"),
+    "key": ("count", "distinct", "min", "max"),  # numbers all over 64 bits, whose sum has no room in them
     "short": ("count", "sum"),
     "double": ("count", "sum"),
     "boolean": ("count", "sum"),
@@ -77,6 +78,7 @@ def measures_of(table: DeltaTable) -> Measures:
     """What can be compared of each column, partition columns too."""
     fields = json.loads(table.schema().to_json())["fields"]
     kinds = {f["name"]: f["type"] if isinstance(f["type"], str) else f["type"]["type"] for f in fields}
+    kinds |= {column: "key" for column in kinds if column.endswith("_key")}
     return [(column, measure) for column, kind in kinds.items() for measure in _MEASURES[kind]]
 
 

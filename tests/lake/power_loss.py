@@ -27,7 +27,7 @@ from lake.errors import CommitConflict, NotALake, Overloaded
 from lake.folder import LakeFolder, create_folder, open_folder
 from lake.landing import LandingWriter, Request
 from lake.lease import LEASE_S
-from tests.lake.checks import Clock, assert_exactly_once
+from tests.lake.checks import SPAN_TABLES, Clock, assert_exactly_once
 from tests.lake.sim_disk import SimDisk
 from tests.lake.spans import START, otlp_body, rows_of
 
@@ -171,7 +171,7 @@ def _recover(path: Path, clients: _Clients, at: int, random: Random, parts: Part
     clients.clock.now_s += LEASE_S + 1
     compactor = parts.compactor(lake, disk=SimDisk(path.parent), clock=clients.clock)
     compactor.absorb()
-    for name in ("batches", "spans", "exceptions"):
+    for name in SPAN_TABLES:
         compactor.log(name)  # makes those that nothing was ever written to
     assert_exactly_once(path, _bodies([*answered, *again]), perhaps=_bodies(sent))
 
