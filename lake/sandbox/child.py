@@ -38,7 +38,7 @@ GRACE_S = 0.5
 """Seconds after its time when a process ends that did not by itself: no call into DuckDB can put that off."""
 
 _NOBODY = 65534
-_DIE_WITH_PARENT = 1
+_DIE_WITH_PARENT, _DUMPABLE = 1, 4
 _JOB_MAX_BYTES = 2**30
 _BATCH_ROWS = 2048
 """Rows that are fetched at once: DuckDB's own vectors."""
@@ -86,7 +86,9 @@ def give_up(job: Job) -> None:
         if os.getuid() == 0:
             _become_nobody()
         if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)  # a change of user would undo it
+            libc = ctypes.CDLL(None)
+            libc.prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)  # a change of user would undo it
+            libc.prctl(_DUMPABLE, 0, 0, 0, 0)  # the children of others are of the same user, and shall not look in
         if job.landlock:
             system = [path for path in _SYSTEM if path.exists()]
             landlock.restrict(job.landlock, [*map(Path, job.files), *system])
@@ -104,14 +106,15 @@ def _close_others(kept: int) -> None:
 
 
 def _limit_resources(limits: Limits, files: int) -> None:
-    seconds = int(limits.timeout_s) + 2
-    for what, value in (
-        (resource.RLIMIT_AS, limits.address_space_bytes),
-        (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, files + _MORE_FILES),
-    ):
+    values = {
+        resource.RLIMIT_CPU: int(limits.timeout_s) + 2,
+        resource.RLIMIT_FSIZE: 0,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NOFILE: files + _MORE_FILES,
+    }
+    if sys.platform == "linux":  # macOS maps gigabytes before a program begins, and refuses the limit
+        values[resource.RLIMIT_AS] = limits.address_space_bytes
+    for what, value in values.items():
         hard = resource.getrlimit(what)[1]
         limit = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(what, (limit, limit))
@@ -180,8 +183,8 @@ def _relation(
         raise
 
 
-_UNKNOWN = frozenset({"bit", "time with time zone", "bignum", "variant", "union", "geometry", "pointer"})
-"""Types of DuckDB that Arrow has no type for."""
+_UNKNOWN = frozenset({"bit", "time with time zone", "bignum", "uhugeint", "variant", "union", "geometry", "pointer"})
+"""Types of DuckDB that Arrow has no type for, or one that does not hold all of it."""
 
 
 def _columns(relation: duckdb.DuckDBPyRelation) -> tuple[Column, ...]:
@@ -190,6 +193,8 @@ def _columns(relation: duckdb.DuckDBPyRelation) -> tuple[Column, ...]:
         TooWide: no answer can hold a column.
     """
     for name, type_ in zip(relation.columns, relation.types, strict=True):
+        if "\0" in name:
+            raise TooWide("the name of a column has a NUL, where names end elsewhere: give it another one")
         if not _UNKNOWN.isdisjoint(_ids(type_)):
             raise TooWide(cast_it(name, str(type_), "an answer"))
     return tuple(map(Column, relation.columns, map(str, relation.types)))
@@ -240,6 +245,8 @@ def _refusals(job: Job) -> Iterator[None]:
         raise _named(error, job) from None
 
 
+_ADVICE = re.compile(r'\s*Use "SET [^\n]*')
+"""A setting, which cannot be set here."""
 _DETAILS = re.compile(r"\{.*\}", re.DOTALL)
 
 
@@ -258,7 +265,7 @@ def _named(error: Exception, job: Job) -> _Refusal:
         return _Refusal("file", _GONE)
     if kind == "Permission":
         return _Refusal("query", f"a query reads the views and nothing else: {', '.join(sorted(job.names))}")
-    message = re.sub(r"^\w[\w ]* Error: ", "", message)
+    message = _ADVICE.sub("", re.sub(r"^\w[\w ]* Error: ", "", message))
     place = details.get("position")
     return _Refusal("query", located(message, job.query, int(place) - len(check.PREFIX) if place else None))
 

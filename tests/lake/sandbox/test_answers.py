@@ -164,6 +164,7 @@ def test_an_answer_does_not_grow_beyond_its_bytes(engine):
     [
         ("json", "'101'::BIT"),
         ("json", "['101'::BIT]"),
+        ("json", "1::UHUGEINT"),
         ("csv", "TIMETZ '10:00:00+01'"),
         ("arrow", "union_value(a := 1)"),
         ("parquet", "INTERVAL 1 DAY"),
@@ -181,3 +182,8 @@ def test_columns_of_one_name_are_told_apart(ask):
     answer = ask("SELECT 1 AS a, 2 AS a, 3 AS A")
     assert [column.name for column in answer.columns] == ["a", "a_1", "A_2"]
     assert json.loads(answer.content) == [{"a": 1, "a_1": 2, "A_2": 3}]
+
+
+def test_a_name_that_ends_in_the_middle_elsewhere_is_refused(ask):
+    with pytest.raises(QueryError, match="NUL"):
+        ask('SELECT 1 AS "\0a", 2 AS "\0b"')
