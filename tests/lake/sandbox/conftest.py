@@ -9,7 +9,7 @@ import pytest
 import lake
 from lake.folder import create_folder
 from lake.landing import LandingWriter
-from lake.sandbox.messages import Limits
+from lake.sandbox.messages import Job, Limits
 from lake.sandbox.parent import Question, Sandbox
 from tests.lake.spans import START, otlp_body, rows_of
 
@@ -95,3 +95,22 @@ def question(opened, query, **what):
     """A question about a lake."""
     views = opened.views(query, inside=True)
     return Question(query, str(opened.path), views.named, views.names, **({"limits": LIMITS} | what))
+
+
+def job_of(places, *, landlock_abi):
+    """A job as the sandbox would make it, for who goes without the check."""
+    with lake.open(places.own) as opened:
+        views = opened.views("SELECT * FROM spans", inside=True)
+    spans = views.named["spans"]
+    return Job(
+        query="",
+        params=None,
+        folder=str(places.own),
+        files=list(spans.files),
+        views={"spans": f"SELECT * FROM read_parquet({list(spans.files)})"},
+        names=list(views.names),
+        tables=[],
+        format="json",
+        limits=LIMITS,
+        landlock=landlock_abi,
+    )

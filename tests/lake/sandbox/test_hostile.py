@@ -13,10 +13,10 @@ import lake
 from lake.errors import QueryError
 from lake.sandbox import landlock
 from lake.sandbox.check import TABLE_FUNCTIONS
-from lake.sandbox.messages import Job, Limits
+from lake.sandbox.messages import Limits
 from lake.sandbox.parent import Sandbox, SqlTimeout
 from tests.lake.sandbox.apart import tried
-from tests.lake.sandbox.conftest import CANARY, LIMITS, asker, question
+from tests.lake.sandbox.conftest import CANARY, asker, job_of, question
 from tests.lake.sandbox.hostile import BOMBS, HOSTILE, READS, WRITES
 from tests.servers import wait_until
 
@@ -62,25 +62,6 @@ def test_hostile_statements_are_refused_without_landlock_too(places):
     finally:
         unprotected.close()
     assert places.files() == before
-
-
-def job_of(places, *, landlock_abi):
-    """A job as the sandbox would make it, for who goes without the check."""
-    with lake.open(places.own) as opened:
-        views = opened.views("SELECT * FROM spans", inside=True)
-    spans = views.named["spans"]
-    return Job(
-        query="",
-        params=None,
-        folder=str(places.own),
-        files=list(spans.files),
-        views={"spans": f"SELECT * FROM read_parquet({list(spans.files)})"},
-        names=list(views.names),
-        tables=[],
-        format="json",
-        limits=LIMITS,
-        landlock=landlock_abi,
-    )
 
 
 @needs_landlock
