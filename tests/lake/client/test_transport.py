@@ -41,7 +41,7 @@ def test_a_coding_that_is_not_the_one_named_is_no_answer(ask):
 def test_an_answer_that_drips_is_too_slow_however_steady(ask, waits):
     waits.step_s = 1  # each piece of the body takes a second
     with hostile(endless(b" ")) as server, pytest.raises(NoAnswer, match="no answer in time"):
-        ask(server.url, "list_traces", limits=Limits(timeout_s=5, max_retries=1))
+        ask(server.url, "list_traces", limits=Limits(timeout_s=5, max_retries=1, max_answer_bytes=10_000))
     assert len(server.asked) == 2
 
 
