@@ -40,6 +40,7 @@ class RemoteLake:
     deploys = method(questions.deploys)
     traces = method(questions.traces)
     search = method(search.search)
+    search_metrics = method(search.search_metrics)
     snapshot = method(questions.snapshot)
 
     def __init__(self, connection: Connection, *, at: str | None = None) -> None:
@@ -88,6 +89,8 @@ class Client(RemoteLake):
     export_trace = method(traces.export_trace)
     search_traces = method(traces.search_traces)
     iter_search = pages(traces.search_traces)
+    explain_search = method(traces.explain_search)
+    measure_traces = method(traces.measure_traces)
     list_errors = method(errors.list_errors)
     iter_errors = pages(errors.list_errors)
     get_error = method(errors.get_error)
@@ -121,6 +124,7 @@ class AsyncRemoteLake:
     deploys = coroutine(questions.deploys)
     traces = coroutine(questions.traces)
     search = coroutine(search.search)
+    search_metrics = coroutine(search.search_metrics)
     snapshot = coroutine(questions.snapshot)
 
     def __init__(self, connection: AsyncConnection, *, at: str | None = None) -> None:
@@ -166,6 +170,8 @@ class AsyncClient(AsyncRemoteLake):
     export_trace = coroutine(traces.export_trace)
     search_traces = coroutine(traces.search_traces)
     iter_search = async_pages(traces.search_traces)
+    explain_search = coroutine(traces.explain_search)
+    measure_traces = coroutine(traces.measure_traces)
     list_errors = coroutine(errors.list_errors)
     iter_errors = async_pages(errors.list_errors)
     get_error = coroutine(errors.get_error)

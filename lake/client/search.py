@@ -1,6 +1,6 @@
-"""Search: `Lake.search`, asked of a server.
+"""Search: `Lake.search` and `Lake.search_metrics`, asked of a server.
 
-Takes   the arguments of `Lake.search`.
+Takes   the arguments that they take.
 Gives   a `Call` whose answer has the same rows.
 Refuses a reach that a server does not have (`InvalidParameter`).
 
@@ -21,10 +21,11 @@ import pyarrow as pa
 from .. import queries
 from ..errors import InvalidParameter
 from .call import Call, continued
-from .calls.traces import MAX_SEARCH_LIMIT, search_traces
+from .calls.traces import MAX_SEARCH_LIMIT, measure_traces, search_traces
 from .errors import BadAnswer
 from .frames import Result
 from .models.paging import Page
+from .models.search import Metrics
 from .models.traces import FoundTrace
 from .questions import pinned, sql
 from .transport import Answer
@@ -34,7 +35,9 @@ _MICROSECOND = dt.timedelta(microseconds=1)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 _MATCHED = {"matched_spans": pa.int64(), "matched_span_ids": pa.list_(pa.string())}
-_FIELDS = pa.list_(pa.map_(pa.string(), pa.string()))
+_LABELS = pa.map_(pa.string(), pa.string())
+_FIELDS = pa.list_(_LABELS)
+_POINTS = pa.schema([("time", pa.timestamp("us", "UTC")), ("labels", _LABELS), ("value", pa.float64())])
 
 
 def search(
@@ -64,10 +67,44 @@ def search(
         BadRequest: the query is none, or one of metrics.
         InvalidParameter: a time has no time zone, or `around` is not an hour.
     """
+    _check(since, until, around)
+    return _page(_Search(query, since, until, limit, before))
+
+
+def search_metrics(
+    query: str, *, since: dt.datetime, until: dt.datetime, step_s: float, around: dt.timedelta = _AROUND
+) -> Call[Result]:
+    """Numbers over time of the spans that started in `[since, until)` and that a query means.
+
+    Args:
+        query: TQ that ends with a metric, such as `{ status = error } | rate() by(service.name)`.
+        step_s: seconds from one point to the next; the first one is at `since`.
+        around: a server always looks for other spans of a trace an hour outside of the window.
+
+    Returns:
+        time (start of the step), labels (map), value (durations in seconds); by labels, then time.
+
+    Raises:
+        BadRequest: the query is none, or one of traces.
+        InvalidParameter: a time has no time zone, or `around` is not an hour.
+    """
+    _check(since, until, around)
+    call = measure_traces(query, start_time=since, end_time=until, step=step_s)
+    return Call(call.request, lambda answer: _points(call.value(answer), answer))
+
+
+def _check(since: dt.datetime, until: dt.datetime, around: dt.timedelta) -> None:
     queries.check_times(since=since, until=until)
     if around != _AROUND:
         raise InvalidParameter("around", "around is always an hour on a server: leave it out")
-    return _page(_Search(query, since, until, limit, before))
+
+
+def _points(metrics: Metrics, answer: Answer) -> Result:
+    labels = [list(series.labels.items()) for series in metrics.data for _ in series.points]
+    points = [point for series in metrics.data for point in series.points]
+    columns = [[time for time, _ in points], labels, [value for _, value in points]]
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, _POINTS, strict=True)]
+    return Result(pa.Table.from_arrays(arrays, schema=_POINTS), snapshot=answer.headers.get("x-lake-snapshot"))
 
 
 @dataclass(frozen=True, slots=True)

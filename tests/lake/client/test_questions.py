@@ -117,7 +117,12 @@ def test_errors_of_a_trace(near, far):
     assert far.errors(trace_id=trace_id.upper()).rows() == near.errors(trace_id=trace_id).rows() != []
 
 
-@pytest.mark.parametrize("name", ["sql", "spans", "trace", "errors", "deploys", "traces", "search", "snapshot", "at"])
+QUESTIONS_OF_A_LAKE = (
+    "sql", "spans", "trace", "errors", "deploys", "traces", "search", "search_metrics", "snapshot", "at",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", QUESTIONS_OF_A_LAKE)
 def test_far_and_near_take_the_same_arguments(name):
     here, there = (inspect.signature(getattr(lake_, name)).parameters for lake_ in (lake.Lake, RemoteLake))
     assert list(here) == list(there)

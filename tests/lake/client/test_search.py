@@ -101,6 +101,34 @@ def test_a_search_of_a_snapshot_finds_what_was_there_then(shop, near, far):
     assert (refused.value.code, refused.value.param) == ("invalid_parameter", "snapshot")
 
 
+METRICS = [
+    "{ status = error } | rate() by(service.name)",
+    "{ kind = server } | quantile_over_time(duration, .5, .9) by(name)",
+    "{ duration > 1h } | count_over_time()",
+]
+
+
+@pytest.mark.parametrize("query", METRICS, ids=range(len(METRICS)))
+def test_numbers_over_time_from_far_are_those_from_near(near, far, query):
+    here, there = (one.search_metrics(query, **WINDOW, step_s=300).arrow() for one in (near, far))
+    assert here.column_names == there.column_names
+    assert here.schema.types == there.schema.types
+    assert here.to_pylist() == there.to_pylist()
+    typed = far.measure_traces(query, **TIMES, step=300)
+    assert sum(len(series.points) for series in typed.data) == here.num_rows
+    assert [value for series in typed.data for _, value in series.points] == here.column("value").to_pylist()
+
+
+def test_what_a_search_ran_and_read_comes_typed(far):
+    found = far.explain_search(SLOW, **TIMES, limit=5)
+    assert [trace.trace_id for trace in found.data] == [
+        trace.trace_id for trace in far.search_traces(SLOW, **TIMES, limit=5).data
+    ]
+    assert "candidates" in {step.purpose for step in found.explain}
+    assert all(step.files.read <= step.files.total for step in found.explain)
+    assert "SELECT" in found.explain[0].sql
+
+
 def test_what_is_no_query_is_shown_where_it_is_wrong(near, far):
     for one in (near, far):
         with pytest.raises(QueryError):
