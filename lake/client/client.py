@@ -15,7 +15,8 @@ from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
 from ..errors import InvalidParameter
-from . import questions, search
+from . import questions
+from . import search as searches
 from .call import Call
 from .calls import errors, ingest, keys, traces
 from .methods import async_pages, coroutine, method, pages
@@ -39,8 +40,8 @@ class RemoteLake:
     errors = method(questions.errors)
     deploys = method(questions.deploys)
     traces = method(questions.traces)
-    search = method(search.search)
-    search_metrics = method(search.search_metrics)
+    search = method(searches.search)
+    search_metrics = method(searches.search_metrics)
     snapshot = method(questions.snapshot)
 
     def __init__(self, connection: Connection, *, at: str | None = None) -> None:
@@ -123,8 +124,8 @@ class AsyncRemoteLake:
     errors = coroutine(questions.errors)
     deploys = coroutine(questions.deploys)
     traces = coroutine(questions.traces)
-    search = coroutine(search.search)
-    search_metrics = coroutine(search.search_metrics)
+    search = coroutine(searches.search)
+    search_metrics = coroutine(searches.search_metrics)
     snapshot = coroutine(questions.snapshot)
 
     def __init__(self, connection: AsyncConnection, *, at: str | None = None) -> None:
