@@ -18,7 +18,7 @@ from ..errors import InvalidParameter
 from . import questions
 from . import search as searches
 from .call import Call
-from .calls import errors, ingest, keys, traces
+from .calls import errors, ingest, keys, services, traces
 from .methods import async_pages, coroutine, method, pages
 from .questions import Snapshot
 from .retries import Clock
@@ -108,6 +108,10 @@ class Client(RemoteLake):
     create_key = method(keys.create_key)
     change_key = method(keys.change_key)
     revoke_key = method(keys.revoke_key)
+    list_services = method(services.list_services)
+    get_topology = method(services.get_topology)
+    list_endpoints = method(services.list_endpoints)
+    iter_endpoints = pages(services.list_endpoints)
     send_traces = method(ingest.send_traces)
     report_error = method(ingest.report_error)
     report_errors = method(ingest.report_errors)
@@ -189,6 +193,10 @@ class AsyncClient(AsyncRemoteLake):
     create_key = coroutine(keys.create_key)
     change_key = coroutine(keys.change_key)
     revoke_key = coroutine(keys.revoke_key)
+    list_services = coroutine(services.list_services)
+    get_topology = coroutine(services.get_topology)
+    list_endpoints = coroutine(services.list_endpoints)
+    iter_endpoints = async_pages(services.list_endpoints)
     send_traces = coroutine(ingest.send_traces)
     report_error = coroutine(ingest.report_error)
     report_errors = coroutine(ingest.report_errors)

@@ -98,10 +98,10 @@ def test_the_bodies_of_calls_have_all_fields_of_the_reference_and_no_other(refer
 
 
 def structs():
-    sent = {"ErrorReport", "DeployReport", "Page", "SpansSent"}
+    apart = {"ErrorReport", "DeployReport", "Page", "SpansSent"}  # sent as docs/ingest.md says, or of several shapes
     for module in all_modules(models):
         for name, kind in inspect.getmembers(module, inspect.isclass):
-            if issubclass(kind, msgspec.Struct) and kind.__module__ == module.__name__ and name not in sent:
+            if issubclass(kind, msgspec.Struct) and kind.__module__ == module.__name__ and name not in apart:
                 yield kind
 
 
@@ -110,4 +110,4 @@ def test_a_model_has_every_field_of_the_reference_and_needs_no_other(kind, refer
     schema = reference["components"]["schemas"][kind.__name__]
     fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
     assert set(schema["properties"]) - set(fields) - {"start_time", "end_time"} == set()
-    assert {name for name, field in fields.items() if field.required} <= set(schema["required"])
+    assert {name for name, field in fields.items() if field.required} <= set(schema.get("required", []))
