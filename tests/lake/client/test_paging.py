@@ -24,6 +24,9 @@ def goes_nowhere():
     return pytest.raises(BadAnswer, match="does not go on")
 
 
+gone = refuses(404, "not_found")
+
+
 def numbers(traces):
     return [int(trace.trace_id, 16) for trace in traces]
 
@@ -50,13 +53,13 @@ def test_a_page_is_asked_for_when_somebody_reads_so_far():
 
 
 def test_a_cursor_that_comes_again_ends_the_list_with_an_error(ask):
-    with hostile(page(1, cursor="a"), page(2, cursor="b"), page(3, cursor="a")) as server, goes_nowhere():
+    with hostile(page(1, cursor="a"), page(2, cursor="b"), page(3, cursor="a"), gone) as server, goes_nowhere():
         ask(server.url, "iter_traces")
     assert len(server.asked) == 3
 
 
 def test_a_list_that_goes_on_without_a_cursor_is_an_error(ask):
-    with hostile(says(200, {"data": [item(1)], "has_more": True, "next_cursor": None})) as server, goes_nowhere():
+    with hostile(says(200, {"data": [item(1)], "has_more": True, "next_cursor": None}), gone) as server, goes_nowhere():
         ask(server.url, "iter_traces")
     assert len(server.asked) == 1
 
