@@ -180,6 +180,13 @@ def test_what_cannot_be_asked_is_a_query_error_near_and_far(near, far, query):
             one.sql(query).rows()
 
 
+def test_pivot_is_of_a_folder_only(near, far):
+    query = "PIVOT (SELECT kind, status FROM spans) ON status USING count(*)"
+    assert near.sql(query).rows()
+    with pytest.raises(BadRequest, match="one SELECT"):
+        far.sql(query)
+
+
 def test_asking_with_asyncio(server, near):
     async def ask():
         async with lake.connect_async(server.url, server.live_key) as client:

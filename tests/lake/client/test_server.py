@@ -195,6 +195,17 @@ def test_the_limit_of_a_real_server_is_waited_for_as_it_says(tmp_path):
     assert all(0 < asked <= 61 for asked in (refused.value.retry_after_s, *waits.seconds))
 
 
+def test_a_client_outlives_a_restart_of_its_server(tmp_path):
+    with running(tmp_path / "data", workers=1) as server, lake.connect(server.url, server.live_key) as client:
+        then = client.snapshot()
+        assert client.list_traces().data == []
+        assert server.stop() == 0
+        server.start()
+        server.wait_ready()
+        assert client.list_traces().data == []
+        assert client.at(then).sql("SELECT count(*) AS n FROM spans").rows() == [{"n": 0}]
+
+
 def test_both_clients_have_the_same_calls():
     names = {name for name in vars(Client) if not name.startswith("_")}
     assert names == {name for name in vars(AsyncClient) if not name.startswith("_")}
