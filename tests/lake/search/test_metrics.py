@@ -6,6 +6,7 @@ import datetime as dt
 import math
 import statistics
 from collections import defaultdict
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,7 @@ def opened(request, tmp_path_factory, spans):
 
 def measured(opened, query, **known):
     """Points by labels and step."""
-    asked = {"since": SINCE, "until": UNTIL, "step_s": STEP_S} | known
+    asked: dict[str, Any] = {"since": SINCE, "until": UNTIL, "step_s": STEP_S} | known
     found = {}
     for row in opened.search_metrics(query, **asked).rows():
         step, rest = divmod(row["time"] - asked["since"], dt.timedelta(seconds=asked["step_s"]))
