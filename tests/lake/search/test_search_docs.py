@@ -1,4 +1,4 @@
-"""docs/search.md says what is true: each query of it finds something in a small lake, and nothing of the language is missing."""
+"""docs/search.md is true: each query of it finds something in a small lake, and nothing of the language is missing."""
 
 from __future__ import annotations
 
