@@ -11,14 +11,21 @@ import pytest
 from lake.search import parse
 from lake.search.fields import INTRINSICS
 from lake.search.tree import COMPARISONS, RELATIONS
-from tests.lake.search.sent import MS, Event, Link, Sent
+from tests.lake.search.sent import MS, Attributes, Event, Link, Sent
 from tests.lake.search.stores import stored
 from tests.lake.spans import START
 
 TEXT = Path(__file__).parents[3].joinpath("docs", "search.md").read_text(encoding="utf-8")
 QUERIES = [line for block in re.findall(r"```tq\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
 
-GOLD = {"customer.tier": "gold", "retries": 2, "cached": True, "odd key!": "x", "pause_ns": 2 * MS, "duration": "long"}
+GOLD: Attributes = {
+    "customer.tier": "gold",
+    "retries": 2,
+    "cached": True,
+    "odd key!": "x",
+    "pause_ns": 2 * MS,
+    "duration": "long",
+}
 SHOP = [
     Sent(1, 1, None, "GET /cart", "server", 0, 200 * MS, "error", "boom", {**GOLD, "http.response.status_code": 500},
          {"service.name": "api-gateway"}, ("asgi", "0.5"), {"short": "yes"},
