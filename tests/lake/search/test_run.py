@@ -178,7 +178,7 @@ def test_an_explained_search_says_what_it_read_of_what_there_is(tmp_path, reques
         paths = [*map(Path, spans.data_files()), *(file.path for file in spans.tail)]
         assert candidates.bytes.total == sum(path.stat().st_size for path in paths)
         assert 0 < candidates.row_groups.read <= candidates.row_groups.total
-        assert (judge.files.read, judge.rows) == (0, judge.params["limit"])
+        assert judge.files.read == 0  # it looks at what was read before
         assert str(opened.path) not in candidates.sql
 
 
