@@ -22,9 +22,9 @@ import structlog
 
 import lake
 from lake.control import Principal
-from lake.errors import LakeError, Overloaded, QueryError
+from lake.errors import LakeError, Overloaded, QueryError, SnapshotInvalid
 from lake.sandbox.messages import Format, Limits
-from lake.sandbox.parent import Answer, Question, Sandbox, SqlTimeout
+from lake.sandbox.parent import Answer, Question, Sandbox, SandboxBroken, SqlTimeout
 
 from .admission import Admission
 from .problems import SqlUnavailable
@@ -85,6 +85,8 @@ class SqlRunner:
             return answer, snapshot
         except LakeError as error:
             verdict = _verdict(error)
+            if verdict == "failed":
+                log.error("SQL failed", exc_info=error)
             raise
         finally:
             log.info(
@@ -134,8 +136,14 @@ def is_loopback(host: str) -> bool:
 
 
 def _verdict(error: LakeError) -> str:
-    if isinstance(error, SqlTimeout):
-        return "timeout"
-    if isinstance(error, Overloaded):
-        return "overloaded"
-    return "refused" if isinstance(error, QueryError) else "failed"
+    return next((verdict for kind, verdict in _VERDICTS.items() if isinstance(error, kind)), "failed")
+
+
+_VERDICTS: dict[type[LakeError], str] = {
+    SandboxBroken: "failed",
+    SqlTimeout: "timeout",
+    Overloaded: "overloaded",
+    QueryError: "refused",
+    SnapshotInvalid: "refused",
+}
+"""What the log says of an error; the first kind that it is."""

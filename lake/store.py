@@ -105,7 +105,7 @@ class Lake:
         return Lake(self._folder, self.settings, _shared=self._shared, _at=found)
 
     def sql(self, query: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> Result:
-        """Run one SELECT over the views `spans`, `errors`, `exceptions`, `deploys`, `requests` and `batches`.
+        """Run one SELECT over the views `spans`, `errors`, `deploys`, `requests` and what derives from them (docs/sql.md).
 
         Args:
             query: DuckDB SQL.

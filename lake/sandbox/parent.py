@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
-import structlog
 
 from ..errors import LakeCorrupt, Overloaded, QueryError
 from . import landlock
@@ -61,11 +60,13 @@ ZYGOTE_ENVIRONMENT = {
     "TZ": "UTC",
 }
 
-log = structlog.get_logger()
-
 
 class SqlTimeout(Overloaded):
     """The query took longer than it may."""
+
+
+class SandboxBroken(Overloaded):
+    """The zygote does not start; its own words are on standard error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,7 @@ class Sandbox:
             SqlTimeout: it takes too long.
             LakeCorrupt: a file of the snapshot is gone.
             Overloaded: the process was ended from outside.
+            SandboxBroken: there is none to be had.
         """
         tables = {name: table for view in question.views.values() for name, table in view.tables.items()}
         job = self._job(question, list(tables))
@@ -183,8 +185,7 @@ class Sandbox:
         except (EOFError, OSError) as error:
             self._zygote.close()
             self._zygote = None
-            log.error("the process that SQL runs in cannot be started", exc_info=error)
-            raise Overloaded("SQL cannot be run at the moment: ask again in a moment", retry_after_s=5) from error
+            raise SandboxBroken("SQL cannot be run at the moment: ask again in a moment", retry_after_s=5) from error
 
     @property
     def zygote_pid(self) -> int | None:

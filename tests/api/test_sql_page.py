@@ -13,6 +13,7 @@ from api.sql import DEFAULT_LIMIT, MAX_LIMIT, TYPES
 from api.sql_runner import AT_ONCE, WAITING
 from lake.sandbox.check import QUERY_MAX_BYTES, TABLE_FUNCTIONS
 from lake.sandbox.messages import Limits
+from lake.schema import TABLES
 from tests.api.clients import exception, new_trace_id, span
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sql.md").read_text()
@@ -74,6 +75,11 @@ def test_the_page_has_the_limits_of_a_query():
     assert f"{limits.memory_mib} MiB for DuckDB, {limits.address_space_bytes // 2**30} GiB of address space" in PAGE
     assert f"{limits.max_bytes // 2**20} MiB" in PAGE
     assert f"{AT_ONCE} queries in each worker, 1 of each key; {WAITING} wait, at most {WAITING // 2} of one key" in PAGE
+
+
+def test_the_page_has_every_view():
+    section = PAGE.partition("\n## Views\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == set(TABLES)
 
 
 def test_the_page_has_every_format_and_function_of_tables():

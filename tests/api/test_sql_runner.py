@@ -1,9 +1,13 @@
 """Where SQL is switched on, and what is said at start."""
 
 import pytest
+from structlog.testing import capture_logs
 
+from api.commands import serve
 from api.settings import ServerSettings
 from api.sql_runner import is_loopback, problem, warning
+from lake.sandbox import landlock
+from tests.servers import free_port
 
 
 @pytest.mark.parametrize(
@@ -31,6 +35,16 @@ def test_what_is_switched_off_says_how_to_switch_it_on():
     text = problem(ServerSettings(host="0.0.0.0"), 0) or ""
     assert "Landlock" in text
     assert "TRACELAKE_SQL_WITHOUT_LANDLOCK=1" in text
+
+
+@pytest.mark.parametrize("abi", [0, 7])
+def test_a_server_says_at_start_that_there_is_no_landlock(monkeypatch, tmp_path, abi):
+    monkeypatch.setattr(serve, "configure_logging", lambda: None)  # of this process, which runs other tests too
+    monkeypatch.setattr(landlock, "abi", lambda: abi)
+    with capture_logs() as logged:
+        serve.prepared("127.0.0.1", free_port(), 1, tmp_path, None, with_lab=False)
+    warned = [line["event"] for line in logged if line["log_level"] == "warning"]
+    assert ["Landlock" in text for text in warned] == ([True] if abi == 0 else [])
 
 
 def test_a_name_is_loopback_only_if_it_is_localhost():

@@ -134,6 +134,33 @@ def test_a_child_ends_at_its_time_though_nobody_kills_it(own_sandbox, opened):
             running.result(timeout=20)
 
 
+@needs_proc
+@pytest.mark.skipif(sys.platform != "linux", reason="the limits of Linux")
+def test_a_child_may_have_no_more_than_its_limits(own_sandbox, opened):
+    answered(own_sandbox, opened)
+    zygote = own_sandbox.zygote_pid
+    wait_until(lambda: children_of(zygote) == [], lambda: "the first child is still there")
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(own_sandbox.ask, question(opened, STUBBORN, limits=Limits(timeout_s=2)))
+        child = PROC / str(child_of(zygote))
+        # the limits come first and who it is last, and then it works: DuckDB's threads are there
+        wait_until(lambda: len(list((child / "task").iterdir())) > 1, lambda: "it does not work yet")
+        limits = {line[:26].strip(): line[26:].split()[:2] for line in (child / "limits").read_text().splitlines()}
+        status = dict(line.split(":\t", 1) for line in (child / "status").read_text().splitlines())
+        with pytest.raises(SqlTimeout):
+            running.result(timeout=20)
+    assert limits["Max address space"] == [str(2**30)] * 2
+    assert limits["Max file size"] == ["0", "0"]
+    assert limits["Max core file size"] == ["0", "0"]
+    assert limits["Max cpu time"] == ["4", "4"]
+    assert int(limits["Max open files"][1]) < 100
+    assert status["CapEff"] == status["CapPrm"] == "0" * 16
+    assert status["NoNewPrivs"] == ("1" if own_sandbox.landlock_abi else "0")
+    if os.getuid() == 0:
+        assert status["Uid"].split() == status["Gid"].split() == ["65534"] * 4
+        assert status["Groups"].split() == []
+
+
 def test_a_zygote_without_work_goes_and_comes_back(opened):
     sandbox = Sandbox(idle_s=0.2)
     try:
