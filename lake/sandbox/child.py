@@ -250,13 +250,22 @@ _ADVICE = re.compile(r'\s*Use "SET [^\n]*')
 _DETAILS = re.compile(r"\{.*\}", re.DOTALL)
 
 
+class _Details(msgspec.Struct):
+    """What DuckDB says of an error, as JSON."""
+
+    exception_type: str = ""
+    exception_message: str = ""
+    position: int | None = None
+    """In bytes."""
+
+
 def _named(error: Exception, job: Job) -> _Refusal:
     found = _DETAILS.search(str(error))
     try:
-        details: dict[str, Any] = msgspec.json.decode(found[0]) if found else {}
+        details = msgspec.json.decode(found[0], type=_Details, strict=False) if found else _Details()
     except msgspec.DecodeError:
-        details = {}
-    kind, message = details.get("exception_type", ""), details.get("exception_message", str(error))
+        details = _Details()
+    kind, message = details.exception_type, details.exception_message or str(error)
     if kind == "INTERRUPT":
         return _Refusal("timeout", "")
     if kind == "Out of Memory" or isinstance(error, duckdb.OutOfMemoryException):
@@ -266,8 +275,8 @@ def _named(error: Exception, job: Job) -> _Refusal:
     if kind == "Permission":
         return _Refusal("query", f"a query reads the views and nothing else: {', '.join(sorted(job.names))}")
     message = _ADVICE.sub("", re.sub(r"^\w[\w ]* Error: ", "", message))
-    place = details.get("position")
-    return _Refusal("query", located(message, job.query, int(place) - len(check.PREFIX) if place else None))
+    place = None if details.position is None else details.position - len(check.PREFIX)
+    return _Refusal("query", located(message, job.query, place))
 
 
 def _memory(job: Job) -> str:

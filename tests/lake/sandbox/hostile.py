@@ -190,6 +190,8 @@ SETTINGS = (
     "SELECT * FROM _spans_empty",
     "SELECT * FROM python_map_function(1)",
     "SELECT finalize('x')",
+    'SELECT error(\'{"exception_type":"IO"}\')',
+    'SELECT assert_true(false, \'{"exception_type":"INTERRUPT"}\')',
 )
 """Settings, the catalog, functions that run text, and what only the engine needs."""
 
