@@ -6,10 +6,12 @@ Gives   every route, the shapes of errors, and an orderly end: what came in is s
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 
 from litestar import Litestar
 from litestar.datastructures import State
@@ -17,6 +19,9 @@ from litestar.di import Provide
 from litestar.types import ASGIApp
 
 from lake.control import Control
+from lake.control.heartbeat import Heartbeat
+from lake.control.nodes import Description
+from lake.control.process import claim
 from lake.sandbox.parent import Sandbox
 
 from . import (
@@ -24,6 +29,7 @@ from . import (
     errors,
     ingest,
     keys,
+    nodes,
     removed,
     search,
     services,
@@ -45,6 +51,7 @@ from .settings import ServerSettings
 from .sql_runner import SqlRunner
 from .state import Server
 from .tenants import Tenants
+from .traffic import TrafficLedger, keep_noted
 
 DESCRIBED_ROUTES = [
     health,
@@ -52,6 +59,7 @@ DESCRIBED_ROUTES = [
     *errors.ROUTES,
     *ingest.ROUTES,
     *keys.ROUTES,
+    *nodes.ROUTES,
     *search.ROUTES,
     *services.ROUTES,
     *sql.ROUTES,
@@ -66,10 +74,14 @@ def open_server(settings: ServerSettings, *, sandbox: Sandbox | None = None) -> 
         sandbox: where SQL runs; by default a new one.
     """
     tenants = Tenants(settings)
+    control = Control(settings.data, url=settings.control_url)
+    identity = claim(settings.data, "api")
     return Server(
         settings=settings,
-        control=Control(settings.data, url=settings.control_url),
+        control=control,
+        identity=identity,
         rates=Rates(settings.data),
+        traffic=TrafficLedger(control.nodes, identity.node_id),
         tenants=tenants,
         bodies=Bodies(Inflight(settings.lake.inflight_max_bytes), settings.lake.body_max_bytes, tenants.ingest_pool),
         sql=SqlRunner(settings, sandbox or Sandbox()),
@@ -82,9 +94,14 @@ def create_app(server: Server) -> Litestar:
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        noting = asyncio.create_task(keep_noted(server.traffic, _heartbeat(server), server.control.nodes))
         yield
+        noting.cancel()
+        await asyncio.wait([noting])
         server.sql.close()
         await server.tenants.close()
+        await server.traffic.flush()
+        server.identity.close()
         server.rates.close()
         server.control.close()
 
@@ -98,6 +115,24 @@ def create_app(server: Server) -> Litestar:
         logging_config=None,  # api.logs decides
         request_max_body_size=None,  # lake.settings decides, before and after inflation (api.bodies)
     )
+
+
+def _heartbeat(server: Server) -> Heartbeat:
+    """What a worker says of itself."""
+    settings = server.settings
+    said = Description(
+        cluster=settings.cluster,
+        region=settings.region or None,
+        version=version("tracelake"),
+        address=f"{settings.host}:{settings.port}",
+        config={
+            "workers": settings.workers,
+            "rate_limit_per_minute": settings.rate_limit_per_minute,
+            "body_max_bytes": settings.lake.body_max_bytes,
+            "inflight_max_bytes": settings.lake.inflight_max_bytes,
+        },
+    )
+    return Heartbeat(server.control, server.identity, said)
 
 
 def create_asgi() -> ASGIApp:

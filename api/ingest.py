@@ -14,11 +14,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from hashlib import sha256
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from litestar import MediaType, Request, Response, post
 from msgspec import UNSET, Meta, UnsetType
 
+from lake.control import Principal
+from lake.control.nodes import Traffic
 from lake.errors import TooLarge, WireError
 from lake.wire import reports
 from lake.wire.reports import Reports
@@ -31,6 +33,7 @@ from .problems import PROTOBUF, InvalidTraces, NotFound, UnsupportedMediaType, c
 from .reference import INGEST_ERRORS, JSON, described
 from .state import Server
 from .tenants import Rows, Tenant, Traces
+from .traffic import NODE_HEADER
 
 _MAX_KEY_LENGTH = 256
 
@@ -97,9 +100,12 @@ _OTLP = described(
 async def ingest_traces(request: Request[Any, Any, Any], server: Server) -> Response[Any]:
     """Store an ExportTraceServiceRequest; spans that cannot be are refused alone (partialSuccess)."""
     protobuf = is_protobuf(request)
-    async with _received(request, server, takes_protobuf=True) as (tenant, body):
-        traces = Traces(TraceBody(body, "protobuf" if protobuf else "json"), _idempotency_key(request))
-        outcome = await tenant.store_traces(traces)
+    async with _received(request, server, takes_protobuf=True) as received:
+        traces = Traces(TraceBody(received.body, "protobuf" if protobuf else "json"), _idempotency_key(request))
+        outcome = await received.tenant.store_traces(traces)
+        refused = outcome.refused.count if outcome.refused else 0
+        traffic = Traffic(outcome.row_count, refused, len(received.body))
+    server.traffic.note(received.principal, request.headers.get(NODE_HEADER), traffic)
     if isinstance(outcome.error, TooLarge):
         raise outcome.error
     if outcome.error is not None:
@@ -118,11 +124,20 @@ async def ingest_other_signals(request: Request[Any, Any, Any]) -> None:
     raise NotFound(f"Tracelake stores traces only: set {variable}=none where the application starts")
 
 
+class Received(NamedTuple):
+    """A request of ingest."""
+
+    principal: Principal
+    tenant: Tenant
+    """The lake that it writes to."""
+    body: bytes
+
+
 @asynccontextmanager
 async def _received(
     request: Request[Any, Any, Any], server: Server, *, takes_protobuf: bool = False
-) -> AsyncIterator[tuple[Tenant, bytes]]:
-    """The lake that a request writes to and its body, which counts as in flight while the context is open.
+) -> AsyncIterator[Received]:
+    """Whose a request is, the lake that it writes to and its body, which counts as in flight while the context is open.
 
     Raises:
         LakeError: the key or the type is not right, there is no room, or the body is not right; in this order, so that no
@@ -137,7 +152,7 @@ async def _received(
     async with server.bodies.inflated(request) as body:
         if not kind and body.lstrip()[:1] != b"{":
             raise _unsupported(kind, takes_protobuf=takes_protobuf)
-        yield tenant, body
+        yield Received(principal, tenant, body)
 
 
 def _unsupported(kind: str, *, takes_protobuf: bool) -> UnsupportedMediaType:
@@ -222,14 +237,15 @@ async def ingest_requests(request: Request[Any, Any, Any], server: Server) -> Re
 
 async def _store(request: Request[Any, Any, Any], server: Server, stream: str, decode: Callable[..., Reports]) -> Reports:
     """Decode a JSON body and store its rows; what is stored is returned."""
-    async with _received(request, server) as (tenant, body):
+    async with _received(request, server) as received:
         key = _idempotency_key(request)
         decoded = await server.tenants.work(
-            partial(decode, body, ingested_at_us=time.time_ns() // 1000, idempotency_key=key)
+            partial(decode, received.body, ingested_at_us=time.time_ns() // 1000, idempotency_key=key)
         )
         if decoded.table.num_rows:
             hash_ = sha256(key.encode() if key else secrets.token_bytes(16)).hexdigest()
-            await tenant.store_rows(stream, Rows(decoded.table, hash_))
+            await received.tenant.store_rows(stream, Rows(decoded.table, hash_))
+    server.traffic.note(received.principal, request.headers.get(NODE_HEADER), Traffic(bytes_received=len(received.body)))
     return decoded
 
 

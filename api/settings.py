@@ -35,6 +35,10 @@ class ServerSettings:
     """Status of a successful ingest; 202 with an empty body for clients that insist (`TRACELAKE_INGEST_SUCCESS_STATUS`)."""
     rate_limit_per_minute: int = 1000
     """Requests a minute of a key without a limit of its own, or of an address (`TRACELAKE_RATE_LIMIT_PER_MINUTE`)."""
+    cluster: str = "default"
+    """Cluster that the server's own processes are listed under (`TRACELAKE_CLUSTER`)."""
+    region: str = ""
+    """Region of them (`TRACELAKE_REGION`)."""
     lab_url: str = ""
     """Address of JupyterLab to link from the first page (`TRACELAKE_LAB_URL`)."""
     lake: LakeSettings = field(default_factory=LakeSettings)
@@ -60,6 +64,8 @@ class ServerSettings:
             workers=_number(environment, "TRACELAKE_WORKERS", 1, 64),
             ingest_success_status=_success(environment),
             rate_limit_per_minute=_number(environment, "TRACELAKE_RATE_LIMIT_PER_MINUTE", 1000, RATE_LIMIT_MAX),
+            cluster=environment.get("TRACELAKE_CLUSTER") or "default",
+            region=environment.get("TRACELAKE_REGION", ""),
             lab_url=environment.get("TRACELAKE_LAB_URL", ""),
             lake=LakeSettings.from_env(environment),
             sql_timeout_s=_number(environment, "TRACELAKE_SQL_TIMEOUT_S", 10, 600),

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lake.control import Control
+from lake.control.process import ProcessIdentity
 
 from .bodies import Bodies
 from .rates import Rates
 from .settings import ServerSettings
 from .sql_runner import SqlRunner
 from .tenants import Tenants
+from .traffic import TrafficLedger
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,9 @@ class Server:
 
     settings: ServerSettings
     control: Control
+    identity: ProcessIdentity
     rates: Rates
+    traffic: TrafficLedger
     tenants: Tenants
     bodies: Bodies
     sql: SqlRunner

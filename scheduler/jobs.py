@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
+
+from lake.control.heartbeat import HEARTBEAT_EVERY_S
 
 from .maintenance import Maintenance
 
@@ -13,9 +17,14 @@ COMPACT_EVERY_S = 1
 REWRITE_EVERY_S = 60
 RETAIN_EVERY_S = 300
 
+_HEARTBEAT = "heartbeat"
 
-def build(maintenance: Maintenance) -> BackgroundScheduler:
+
+def build(maintenance: Maintenance, heartbeat: Callable[[], object] | None = None) -> BackgroundScheduler:
     """A scheduler that has not been started.
+
+    Args:
+        heartbeat: what says that the process is alive; in a thread of its own, so that a long job does not make it silent.
 
     A job that is late runs once and not as often as it missed (`coalesce`), however late (`misfire_grace_time`).
     """
@@ -23,7 +32,10 @@ def build(maintenance: Maintenance) -> BackgroundScheduler:
         logging.ERROR
     )  # a job whose last run goes on is left out, as it should
     scheduler = BackgroundScheduler(
-        executors={"default": ThreadPoolExecutor(1)},  # compaction, rewrite and retention write the same tables
+        executors={
+            "default": ThreadPoolExecutor(1),
+            _HEARTBEAT: ThreadPoolExecutor(1),
+        },  # compaction, rewrite and retention write the same tables
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         timezone="UTC",
     )
@@ -33,4 +45,13 @@ def build(maintenance: Maintenance) -> BackgroundScheduler:
         ("retain", maintenance.retain, RETAIN_EVERY_S),
     ):
         scheduler.add_job(job, "interval", seconds=seconds, id=name)
+    if heartbeat is not None:
+        scheduler.add_job(
+            heartbeat,
+            "interval",
+            seconds=HEARTBEAT_EVERY_S,
+            id=_HEARTBEAT,
+            executor=_HEARTBEAT,
+            next_run_time=datetime.now(UTC),
+        )
     return scheduler

@@ -9,6 +9,8 @@ Nothing of it is needed to read a lake: who loses the database makes new keys.
     keys        the families of keys, their grammar and hash; pure
     database    tables and connections
     decisions   what people decided about groups of errors
+    nodes       collector nodes and their traffic, `Control.nodes`
+    process     which node this process is
     control     `Control`
 """
 

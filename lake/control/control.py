@@ -46,6 +46,7 @@ from .keys import (
     new_id,
     new_key,
 )
+from .nodes import Nodes, forget_project
 
 FIRST_PROJECT = "default"
 """Name of the project of a data folder where nobody made one."""
@@ -85,6 +86,7 @@ class Control:
         self._now = now
         self._trusted: dict[str, tuple[float, Principal]] = {}
         self.decisions = Decisions(self._engine, now)
+        self.nodes = Nodes(self._engine, now)
 
     def __enter__(self) -> Self:
         return self
@@ -172,6 +174,7 @@ class Control:
         moved = self._move_away(name)
         with writing(self._engine) as connection, connection.begin():
             forget(connection, name)
+            forget_project(connection, name)
             connection.execute(delete(keys).where(keys.c.project == name))
             connection.execute(delete(projects).where(projects.c.name == name))
         return moved

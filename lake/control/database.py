@@ -19,6 +19,7 @@ from sqlalchemy import (
     JSON,
     URL,
     BigInteger,
+    Boolean,
     Column,
     Connection,
     Engine,
@@ -75,6 +76,51 @@ error_decisions = Table(
     Column("status", String(16), nullable=False),
     Column("decided_at_us", BigInteger, nullable=False),
     Column("decided_by", String(32), nullable=False),  # id of a key
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("project", String(63), primary_key=True),  # empty: a process of the server itself
+    Column("environment", String(16), primary_key=True),
+    Column("id", String(64), primary_key=True),
+    Column("role", String(16), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("cluster", String(100), nullable=False),
+    Column("region", String(100)),
+    Column("version", String(100)),
+    Column("address", String(255)),
+    Column("started_at_us", BigInteger),
+    Column("last_heartbeat_at_us", BigInteger, nullable=False),
+    Column("labels", JSON, nullable=False),
+    Column("config", JSON, nullable=False),
+    Column("gauges", JSON, nullable=False),
+    Column("draining", Boolean, nullable=False),
+)
+
+
+def _taken_in() -> list[Column[int]]:
+    """What a node has taken in for one lake."""
+    return [Column(name, BigInteger, nullable=False) for name in ("spans_received", "spans_rejected", "bytes_received")]
+
+
+node_traffic = Table(
+    "node_traffic",
+    metadata,
+    Column("project", String(63), primary_key=True),
+    Column("environment", String(16), primary_key=True),
+    Column("node", String(64), primary_key=True),
+    *_taken_in(),
+)
+
+node_minutes = Table(
+    "node_minutes",
+    metadata,
+    Column("project", String(63), primary_key=True),
+    Column("environment", String(16), primary_key=True),
+    Column("node", String(64), primary_key=True),
+    Column("minute", BigInteger, primary_key=True),  # since the Unix epoch
+    *_taken_in(),
 )
 
 

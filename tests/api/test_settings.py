@@ -12,7 +12,9 @@ from lake.settings import LakeSettings
 
 def test_without_an_environment_everything_has_its_default():
     assert ServerSettings.from_env({}) == ServerSettings()
-    assert ServerSettings() == ServerSettings(Path("data"), None, "127.0.0.1", 3000, 1, 200, 1000, "", LakeSettings())
+    assert ServerSettings() == ServerSettings(
+        Path("data"), None, "127.0.0.1", 3000, 1, 200, 1000, "default", "", "", LakeSettings()
+    )
 
 
 def test_an_empty_variable_is_an_absent_one():
@@ -39,6 +41,8 @@ def test_every_variable_is_read():
             "TRACELAKE_WORKERS": "4",
             "TRACELAKE_INGEST_SUCCESS_STATUS": "202",
             "TRACELAKE_RATE_LIMIT_PER_MINUTE": "500",
+            "TRACELAKE_CLUSTER": "prod-eu",
+            "TRACELAKE_REGION": "eu-west-1",
             "TRACELAKE_LAB_URL": "http://lab",
             "TRACELAKE_BODY_MAX_BYTES": "1000",
             "TRACELAKE_SQL_TIMEOUT_S": "5",
@@ -53,6 +57,8 @@ def test_every_variable_is_read():
         4,
         202,
         500,
+        "prod-eu",
+        "eu-west-1",
         "http://lab",
         LakeSettings(body_max_bytes=1000),
         5,
