@@ -18,7 +18,7 @@ from ..errors import InvalidParameter
 from . import questions
 from . import search as searches
 from .call import Call
-from .calls import errors, ingest, keys, services, traces
+from .calls import errors, ingest, keys, nodes, services, traces
 from .methods import async_pages, coroutine, method, pages
 from .questions import Snapshot
 from .retries import Clock
@@ -112,6 +112,13 @@ class Client(RemoteLake):
     get_topology = method(services.get_topology)
     list_endpoints = method(services.list_endpoints)
     iter_endpoints = pages(services.list_endpoints)
+    list_nodes = method(nodes.list_nodes)
+    iter_nodes = pages(nodes.list_nodes)
+    get_node = method(nodes.get_node)
+    register_node = method(nodes.register_node)
+    beat_node = method(nodes.beat_node)
+    change_node = method(nodes.change_node)
+    forget_node = method(nodes.forget_node)
     send_traces = method(ingest.send_traces)
     report_error = method(ingest.report_error)
     report_errors = method(ingest.report_errors)
@@ -197,6 +204,13 @@ class AsyncClient(AsyncRemoteLake):
     get_topology = coroutine(services.get_topology)
     list_endpoints = coroutine(services.list_endpoints)
     iter_endpoints = async_pages(services.list_endpoints)
+    list_nodes = coroutine(nodes.list_nodes)
+    iter_nodes = async_pages(nodes.list_nodes)
+    get_node = coroutine(nodes.get_node)
+    register_node = coroutine(nodes.register_node)
+    beat_node = coroutine(nodes.beat_node)
+    change_node = coroutine(nodes.change_node)
+    forget_node = coroutine(nodes.forget_node)
     send_traces = coroutine(ingest.send_traces)
     report_error = coroutine(ingest.report_error)
     report_errors = coroutine(ingest.report_errors)

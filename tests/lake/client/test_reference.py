@@ -10,6 +10,7 @@ import pytest
 
 from lake.client import DeployReport, ErrorReport, calls, models, questions
 from lake.client.call import Call
+from lake.client.models.nodes import Gauges, NodeChange, NodeRegistration
 from tests.lake.spans import START
 
 WITHOUT_A_CALL = {
@@ -18,10 +19,15 @@ WITHOUT_A_CALL = {
     ("POST", "/ingest/requests"),  # of the first generation of senders, which have their own clients
 }  # fmt: skip
 
+GAUGES = Gauges(**dict.fromkeys(Gauges.__struct_fields__, 1.5))
+NODE = NodeRegistration(
+    node_id="n", name="n", cluster="c", region="r", version="v", address="a", labels={}, config={}, metrics=GAUGES
+)
+CHANGE = NodeChange(name="n", cluster="c", labels={}, draining=True)
 SAMPLES = {
     "body": b"", "error": ErrorReport(exception_class="E", message="m"), "errors": [], "deploy": DeployReport(version="v"),
     "start_time": START, "end_time": START + dt.timedelta(hours=1), "params": None, "limit": 5, "cursor": "c",
-    "scopes": ["read"], "rate_limit": 5, "step": 60.0,
+    "scopes": ["read"], "rate_limit": 5, "step": 60.0, "node": NODE, "change": CHANGE, "metrics": GAUGES,
 }  # fmt: skip
 """Values of arguments; what is not here is sent as its own name in braces."""
 
