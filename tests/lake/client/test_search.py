@@ -8,7 +8,7 @@ import pytest
 import lake
 from lake.client import BadAnswer, BadRequest
 from lake.errors import InvalidParameter, QueryError
-from tests.api.clients import otlp, span
+from tests.api.clients import nanoseconds, otlp, span
 from tests.lake.client.hostile import hostile, says
 from tests.notebooks.shop import START, make_shop
 from tests.servers import Server
@@ -72,6 +72,19 @@ def test_a_search_goes_on_where_the_page_before_ended(near, far):
         before = (there[-1]["start_ns"], there[-1]["trace_id"])
         ids += [row["trace_id"] for row in there]
     assert len(set(ids)) == 160
+
+
+def test_a_page_may_end_among_traces_of_one_microsecond(shop, near, far):
+    start = START + dt.timedelta(hours=3)
+    tied = [span("tied", start=nanoseconds(start) + ns) for ns in (0, 0, 0, 1, 1, 999, 1000)]
+    with lake.connect(shop.url, shop.ingest_key) as sender:
+        sender.send_traces(msgspec.json.encode(otlp(*tied)), content_type="application/json")
+    window = {"since": start, "until": start + dt.timedelta(seconds=1)}
+    every = near.search('name = "tied"', **window).rows()
+    assert len(every) == len(tied)
+    for place, row in enumerate(every):
+        before = (row["start_ns"], row["trace_id"])
+        assert far.search('name = "tied"', **window, limit=2, before=before).rows() == every[place + 1 : place + 3]
 
 
 def test_traces_come_typed_and_page_by_page(near, far):
