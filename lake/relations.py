@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -63,10 +63,12 @@ class Relations:
         time: str | None = None,
         trace_id: str | None = None,
         choose: Callable[[list[str]], list[str]] = list,
+        columns: Collection[str] | None = None,
     ) -> Relation:
         """The rows of a table, at least those with a time in `[since, until)` and this trace id.
 
         Args:
+            columns: the only ones that are wanted.
             time: the column that the times are of; by default the one that the table is partitioned by.
             trace_id: as it is stored, in lower case.
             choose: which of the data files that are left can hold a row that is wanted.
@@ -80,7 +82,8 @@ class Relations:
             tables[tail] = decoded
         waiting = self._named(str(file.path) for file in table.tail) if decoded is None else []
         promoted = self.snapshot.lake.promoted
-        text = queries.source(table.table, files, waiting, promoted, empty=empty, extra=tail if decoded else "")
+        extra = tail if decoded else ""
+        text = queries.source(table.table, files, waiting, promoted, empty=empty, extra=extra, columns=columns)
         return Relation(text, tables, (*files, *waiting))
 
     def _named(self, paths: Iterable[str]) -> list[str]:

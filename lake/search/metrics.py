@@ -123,7 +123,7 @@ def _single_spans(
     """The spans of the window as they came, and the condition on them."""
     assert isinstance(query.spansets, Spanset)  # noqa: S101 - the caller checked
     del around  # no other span matters
-    source = spans.of("spans", since=steps.since, until=steps.until)
+    source = spans.of("spans", since=steps.since, until=steps.until, columns=columns_of(query, sql.columns))
     sql.expressions.append(("s", source.text))
     return source, f"{_within(steps, sql.values)} AND {sql.conditions().sql(query.spansets.condition)}"
 
@@ -133,12 +133,12 @@ def _whole_traces(
 ) -> tuple[Relation, str]:
     """Every span, once, of the traces that can be meant, and the condition on them."""
     first, last = shifted(steps.since, -around), shifted(steps.until, around)
-    source = spans.of("spans", since=first, until=last)
+    needed = columns_of(query, sql.columns).union(SPAN_IDENTITY, SPAN_RECENCY)
+    source = spans.of("spans", since=first, until=last, columns=needed)
     reach = f"start_time >= {sql.values.bind(first)} AND start_time < {sql.values.bind(last)}"
     candidates = CandidateSql(Conditions(sql.columns, sql.values)).select(query, source.text, reach)
-    needed = sorted(columns_of(query, sql.columns) | {*SPAN_IDENTITY, *SPAN_RECENCY})
     members = f"""
-        SELECT {", ".join(map(queries.identifier, needed))}, {START_NS} AS start_ns, row_number() OVER () AS n
+        SELECT {", ".join(map(queries.identifier, sorted(needed)))}, {START_NS} AS start_ns, row_number() OVER () AS n
         FROM ({source.text}) WHERE {reach} AND trace_id IN (SELECT trace_id FROM ({candidates}))
         QUALIFY row_number() OVER (PARTITION BY {", ".join(SPAN_IDENTITY)} ORDER BY {LATEST_FIRST}) = 1"""
     sql.expressions.append(("members", members))

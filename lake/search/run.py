@@ -46,7 +46,7 @@ _SUMMARY_COLUMNS = (
     "service_name", "environment", "service_version", "git_sha", "http_method", "http_route", "http_status_code",
     "ingested_at",
 )  # fmt: skip
-"""What `lake.queries.TRACES` reads."""
+"""What `lake.queries.TRACES_OF_DISTINCT_SPANS` reads, and what tells which of two versions came last."""
 
 _CANDIDATES = pa.schema([("trace_id", pa.string()), ("bound_ns", pa.int64())])
 
@@ -76,12 +76,15 @@ class SearchPage:
 def page(asked: SearchPage, spans: Relations, promoted: tuple[Promoted, ...], ask: Ask) -> pa.Table:
     """The newest traces that are meant, at most `limit`."""
     first, last = asked.reach
-    search = _Search(asked, spans.of("spans", since=first, until=last), Columns(promoted), ask)
+    columns = Columns(promoted)
+    needed = columns_of(asked.query, columns)
+    around = spans.of("spans", since=first, until=last, columns=needed.union(_SUMMARY_COLUMNS))
+    search = _Search(asked, around, columns, ask)
     is_small = spans.row_count("spans", since=asked.since, until=last) <= _FEW_SPANS
     end = last
     for since, _ in slices(asked.since, asked.until, is_small=is_small):
         if not spans.is_empty("spans", since=since, until=end):  # a query over nothing takes its time too
-            search.look_through(spans.of("spans", since=since, until=end), since, end)
+            search.look_through(spans.of("spans", since=since, until=end, columns=needed), since, end)
         if search.is_full(since, is_last=since == asked.since):
             break
         end = since
@@ -193,7 +196,7 @@ class _Search:
             conditions += " AND (start_ns, trace_id) < ({}, {})".format(*map(values.bind, self.asked.before))
         if summaries:
             of_hits = "SELECT * FROM _members WHERE trace_id IN (SELECT trace_id FROM hits)"
-            traces = queries.TRACES.format(spans=of_hits, conditions=conditions)
+            traces = queries.TRACES_OF_DISTINCT_SPANS.format(spans=of_hits, conditions=conditions)
             hits = _hits(self.asked.query, stage, sql)
             select = f"SELECT t.*, hits.* EXCLUDE (trace_id) FROM ({traces}) t JOIN hits USING (trace_id)"
             limit = {"limit": len(ids)}

@@ -63,9 +63,12 @@ def test_a_search_finds_the_spans_that_were_sent(searched, requests, number):
     assert page["query"] == query.text
 
 
-def test_an_item_is_that_of_the_list_of_traces_and_what_matched(searched):
-    listed = searched.found("/v1/traces", limit=200, start_time=BODY["start_time"], end_time=BODY["end_time"])
-    page = found(searched, query="{ }")
+def test_an_item_is_that_of_the_list_of_traces_and_what_matched(new_project, requests):
+    project = new_project()  # where no span comes again: the list of traces counts it twice until its hour is rewritten
+    body = sent.body(sent.latest(requests))
+    assert project.ingest.post("/ingest/v1/traces", content=body, headers=PROTOBUF).status_code == 200
+    listed = project.live.found("/v1/traces", limit=200, start_time=BODY["start_time"], end_time=BODY["end_time"])
+    page = found(project.live, query="{ }")
     assert [{k: v for k, v in item.items() if not k.startswith("matched")} for item in page["data"]] == listed["data"]
     assert all(item["matched_spans"] == item["span_count"] for item in page["data"])
 
