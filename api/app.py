@@ -12,8 +12,9 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, MediaType, Request, Response
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import ASGIApp
@@ -109,12 +110,24 @@ def create_app(server: Server) -> Litestar:
         route_handlers=[home, *removed.ROUTES, *DESCRIBED_ROUTES],
         dependencies={"server": Provide(lambda: server, sync_to_thread=False)},
         exception_handlers={Exception: answer},
+        before_request=options,
         lifespan=[lifespan],
         state=State({"started_at_s": time.time()}),
         openapi_config=openapi_config(DESCRIBED_ROUTES),
         logging_config=None,  # api.logs decides
         request_max_body_size=None,  # lake.settings decides, before and after inflation (api.bodies)
     )
+
+
+async def options(request: Request[Any, Any, Any]) -> Response[None] | None:
+    """The answer to OPTIONS; None for other methods.
+
+    Litestar's own names the methods of the first function of a path only, where several share it.
+    """
+    if request.method != "OPTIONS":
+        return None
+    [methods] = [route.methods for route in request.app.routes if route.path_format == request.scope["path_template"]]
+    return Response(None, status_code=204, headers={"Allow": ", ".join(sorted(methods))}, media_type=MediaType.TEXT)
 
 
 def _heartbeat(server: Server) -> Heartbeat:

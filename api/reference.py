@@ -80,8 +80,9 @@ _BY_STATUS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-Af
 
 
 def query(name: str, description: str, schema: Schema | None = None) -> Parameter:
-    """A query parameter; text unless a schema says otherwise."""
-    return Parameter(name, "query", description=description, schema=schema or Schema(type=OpenAPIType.STRING))
+    """A query parameter; text unless a schema says otherwise. An empty one is as good as none (`api.parameters`)."""
+    kind = schema or Schema(type=OpenAPIType.STRING)
+    return Parameter(name, "query", description=description, schema=kind, allow_empty_value=True)
 
 
 def path(name: str, description: str, pattern: str | None = None) -> Parameter:

@@ -39,6 +39,22 @@ def test_another_method_is_refused_with_those_there_are(project, method, path):
     assert "GET" in answer.headers["allow"]
 
 
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/v1/traces", {"GET", "HEAD", "POST"}),
+        ("/v1/keys/mtk_live_000000000000", {"GET", "HEAD", "PATCH", "DELETE"}),
+        ("/v1/keys/current", {"GET", "HEAD"}),
+        ("/ingest/errors", {"POST"}),
+        ("/health", {"GET", "HEAD", "POST"}),
+    ],
+)
+def test_options_names_every_method_of_a_path(anonymous, path, methods):
+    answer = anonymous.options(path)
+    assert answer.status_code == 204
+    assert set(answer.headers["allow"].split(", ")) == methods | {"OPTIONS"}
+
+
 @pytest.mark.parametrize("path", ["/v1/traces", "/ingest/errors", "/health", "/schema/openapi.json"])
 def test_no_page_of_another_origin_may_read_an_answer(project, path):
     origin = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "GET"}
