@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from .. import queries
 from ..relations import Relation, Relations, shifted
-from ..schema import SPAN_IDENTITY, SPAN_RECENCY, Promoted
+from ..schema import SPAN_IDENTITY, SPAN_RECENCY, Promoted, tables_of
 from ..trace_list import nanoseconds, slices
 from .candidates import CandidateSql
 from .conditions import Conditions
@@ -214,6 +214,9 @@ class _Search:
         """Every span of some traces once, with a number."""
         first, last = self.asked.reach
         needed = sorted(columns_of(self.asked.query, self.columns) | set(columns))
+        if not len(ids):  # nothing has to be read to know that there is nothing
+            nothing = tables_of(self.columns.promoted)["spans"].arrow_schema.empty_table().select(needed)
+            return nothing.append_column("n", pa.array([], pa.int64()))
         text = f"""
             SELECT {", ".join(map(queries.identifier, needed))} FROM ({self.around.text})
             WHERE start_time >= $first AND start_time < $last AND trace_id IN (SELECT trace_id FROM _candidates)
