@@ -7,6 +7,8 @@ import random
 
 import pytest
 
+from lake.control import Control
+from tests.api.clients import Client
 from tests.lake.search import asked, sent
 from tests.lake.search.test_parser import mutated
 from tests.lake.spans import START
@@ -26,12 +28,15 @@ def requests():
 
 
 @pytest.fixture(scope="module")
-def searched(new_project, requests):
-    """The live key of a project that has the spans of `requests`."""
+def searched(server, new_project, requests):
+    """A client of a project that has the spans of `requests`; it may ask more than others."""
     project = new_project()
     for spans in requests:
         assert project.ingest.post("/ingest/v1/traces", content=sent.body(spans), headers=PROTOBUF).status_code == 200
-    return project.live
+    with Control(server.data) as control:
+        key = control.create_key(project.name, "live", rate_limit=10_000).secret
+    with Client(server.url, key) as client:
+        yield client
 
 
 def search(client, **known):
