@@ -62,3 +62,18 @@ def test_a_time_may_be_how_long_ago_it_was(text, ago):
 def test_a_time_before_all_times_is_refused():
     with pytest.raises(InvalidParameter):
         moment("since", "999999999d", now=NOW)
+
+
+def test_an_explained_search_says_on_stderr_what_it_ran_and_read(data):
+    done = run("search", "--data", data, *WINDOW, "--json", "--explain", 'name = "GET /1"')
+    assert done.returncode == 0
+    assert json.loads(done.stdout)[0]["matched_spans"] == 2
+    assert "-- candidates: 1 rows from 1 of 1 files" in done.stderr
+    assert "= GET /1" in done.stderr
+    assert 'name = "GET /1"' not in done.stderr
+
+
+def test_what_a_server_ran_is_asked_of_the_server(data):
+    done = run("search", "--url", "http://127.0.0.1:9", "--explain", "{ }", environment={"TRACELAKE_KEY": "k"})
+    assert done.returncode == 2
+    assert "--explain is about files" in done.stderr
