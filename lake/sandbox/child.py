@@ -183,7 +183,10 @@ def _relation(
         raise
 
 
-_UNKNOWN = frozenset({"bit", "time with time zone", "bignum", "uhugeint", "variant", "union", "geometry", "pointer"})
+_NOTHING = "struct without fields"
+_UNKNOWN = frozenset({
+    "bit", "time with time zone", "bignum", "uhugeint", "variant", "union", "geometry", "pointer", _NOTHING,
+})  # fmt: skip
 """Types of DuckDB that Arrow has no type for, or one that does not hold all of it."""
 
 
@@ -205,11 +208,13 @@ def _ids(type_: object) -> Iterator[str]:
     if isinstance(type_, duckdb.sqltypes.DuckDBPyType):
         yield type_.id
         if type_.id in _MADE_OF_TYPES:
+            if not type_.children:
+                yield _NOTHING
             for _, child in type_.children:
                 yield from _ids(child)
 
 
-_MADE_OF_TYPES = ("array", "list", "map", "struct", "union")
+_MADE_OF_TYPES = ("array", "list", "map", "struct", "tuple", "union")
 
 
 def _parsed(connection: duckdb.DuckDBPyConnection, text: str) -> str:
