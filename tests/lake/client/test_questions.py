@@ -131,6 +131,24 @@ def test_far_and_near_take_the_same_arguments(name):
         assert parameter.default == there[parameter.name].default
 
 
+TYPED = {
+    "deploy": "get_deploy", "deploy_page": "list_deploys", "endpoints": "list_endpoints", "error_groups": "list_errors",
+    "error_page": "list_errors", "error_occurrences": "list_occurrences", "error_view": "get_error",
+    "explain_search": "explain_search", "has_error": "get_error", "services": "list_services", "topology": "get_topology",
+    "trace_view": "get_trace",
+}  # fmt: skip
+"""What a client has as a call of the API, with typed values, in the place of a question of a lake."""
+
+OF_FILES = {"folder", "path", "views"}
+
+
+def test_whatever_a_lake_is_asked_a_client_is_asked_too():
+    public = {name for name in vars(lake.Lake) if not name.startswith("_")}
+    there = {name for name in dir(RemoteLake) if not name.startswith("_")}
+    assert public - there - OF_FILES == set(TYPED)
+    assert all(hasattr(lake.Client, name) for name in TYPED.values())
+
+
 def test_an_answer_from_far_has_the_methods_of_one_from_near():
     here, there = ({name for name in dir(result) if not name.startswith("_")} for result in (lake.Result, remote.Result))
     assert here <= there
