@@ -36,8 +36,8 @@ class Limits:
     connect_timeout_s: float = 5.0
     """Seconds until a connection must be there."""
     max_retries: int = 4
-    max_wait_s: float = 60.0
-    """Seconds between two attempts at most."""
+    max_wait_s: float = 90.0
+    """Seconds between two attempts at most; a full window of the rate limit of a server lasts 61."""
     max_answer_bytes: int = 256 * 2**20
     """Bytes of an answer, inflated."""
 
