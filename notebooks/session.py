@@ -101,7 +101,11 @@ def open_lake(path: str | Path | None = None) -> Lake:
 def _connected(url: str, key: str) -> RemoteLake:
     try:
         client = lakes.connect(url, key)
-        client.snapshot()  # a wrong address or key is known here, and not in the middle of the notebook
+        try:
+            client.snapshot()  # a wrong address or key is known here, and not in the middle of the notebook
+        except LakeError:
+            client.close()
+            raise
     except LakeError as error:
         raise NoLake(
             f"{error}.\nThis notebook asks the server that TRACELAKE_URL names ({url}), with the key in TRACELAKE_KEY."
