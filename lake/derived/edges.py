@@ -119,10 +119,9 @@ def _paired(callers: Sides, callees: Sides, *, any_hour: bool = False) -> tuple[
     """
     if not len(callers) or not len(callees):
         return SCHEMA.empty_table(), callers, callees
-    order = np.argsort(callers.span_key)
-    place = np.searchsorted(callers.span_key, callees.parent_key, sorter=order)
-    caller = order[np.minimum(place, len(order) - 1)]
-    found = callees.has_parent & (callers.span_key[caller] == callees.parent_key)
+    place = pc.index_in(numbers(callees.parent_key), value_set=numbers(callers.span_key))
+    caller = pc.fill_null(place, 0).to_numpy()
+    found = callees.has_parent & pc.is_valid(place).to_numpy(zero_copy_only=False)
     found &= _in_same_hour(callers.take(caller), callees) | (any_hour & _outlasts_its_hour(callers)[caller])
     callee = np.flatnonzero(found)
     caller, callee = _first_answers(callers, callees, caller[callee], callee)
