@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from .errors import LakeCorrupt
 from .landing import LandingFile, Request
 from .schema import BATCHES
 from .tables import DeltaLog
@@ -101,7 +102,14 @@ def _recent(log: DeltaLog, now_s: float) -> list[tuple[int, pa.ChunkedArray]]:
 
 
 def _read(log: DeltaLog, path: str, columns: list[str]) -> pa.Table:
-    return pq.ParquetFile(log.folder / path).read(columns=columns)
+    """
+    Raises:
+        LakeCorrupt: the file is damaged.
+    """
+    try:
+        return pq.ParquetFile(log.folder / path).read(columns=columns)
+    except pa.ArrowInvalid as error:
+        raise LakeCorrupt(f"{log.folder / path} is damaged ({error}): `tracelake doctor` says what to do") from error
 
 
 def _prefixes(hashes: Iterable[str]) -> npt.NDArray[np.uint64]:
