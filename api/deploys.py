@@ -22,7 +22,7 @@ from .deploy_answers import Deploy, DeployList, deploy
 from .paging import Page, Pager
 from .parameters import Parameters
 from .problems import NotFound
-from .reference import QUERY_ERRORS, described, path, query
+from .reference import QUERY_ERRORS, described, path, query, time_query
 from .state import Server
 from .times import microseconds, time_of_microseconds
 
@@ -32,8 +32,8 @@ _DEFAULT_WINDOW = dt.timedelta(days=7)
 _LIST_PARAMETERS = (
     query("service", "only deploys of this service, and those of every service"),
     query("environment", "only deploys to this environment"),
-    query("start_time", "ISO 8601; without it 7 days before end_time"),
-    query("end_time", "ISO 8601, not included; without it now"),
+    time_query("start_time", "ISO 8601; without it 7 days before end_time"),
+    time_query("end_time", "ISO 8601, not included; without it now"),
     query(
         "limit",
         f"1 to {_MAX_LIMIT}, without it {_DEFAULT_LIMIT}",

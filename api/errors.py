@@ -43,7 +43,7 @@ from .json_body import read_json
 from .paging import Page, Pager, Window
 from .parameters import Parameters
 from .problems import NotFound
-from .reference import QUERY_ERRORS, described, path, query
+from .reference import QUERY_ERRORS, described, path, query, time_query
 from .segments import segment
 from .state import Server
 from .times import iso, microseconds, time_of_microseconds
@@ -53,8 +53,8 @@ _DEFAULT_WINDOW = dt.timedelta(hours=24)
 
 _FINGERPRINT = path("fingerprint", "what makes errors the same one; 1 to 256 characters, percent-encoded")
 _WINDOW_PARAMETERS = (
-    query("start_time", "ISO 8601; without it 24 hours before end_time"),
-    query("end_time", "ISO 8601, not included; without it now"),
+    time_query("start_time", "ISO 8601; without it 24 hours before end_time"),
+    time_query("end_time", "ISO 8601, not included; without it now"),
 )
 _PAGE_PARAMETERS = (
     query(

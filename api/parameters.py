@@ -31,19 +31,22 @@ class Parameters:
 
     def text(self, name: str) -> str | None:
         """The value, None if it is absent or empty."""
+        return self._given(name) or None
+
+    def _given(self, name: str) -> str | None:
         values = self._values.getall(name, [])
         if len(values) > 1:
             raise InvalidParameter(name, f"Parameter '{name}' is given {len(values)} times")
-        return values[0] or None if values else None
+        return values[0] if values else None
 
     def time(self, name: str) -> dt.datetime | None:
         """An ISO 8601 time; without a zone it is UTC."""
-        text = self.text(name)
+        text = self._given(name)
         return None if text is None else parse_time(name, text)
 
     def number(self, name: str, *, lowest: int, highest: int) -> int | None:
         """A whole number between two bounds, both included."""
-        text = self.text(name)
+        text = self._given(name)
         if text is None:
             return None
         if not re.fullmatch(r"-?[0-9]{1,18}", text) or not lowest <= int(text) <= highest:
@@ -52,7 +55,7 @@ class Parameters:
 
     def choice(self, name: str, choices: Collection[str]) -> str | None:
         """One of some words."""
-        text = self.text(name)
+        text = self._given(name)
         if text is not None and text not in choices:
             raise InvalidParameter(name, f"Parameter '{name}' must be one of {', '.join(choices)}")
         return text

@@ -24,6 +24,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import (
     Components,
     OpenAPI,
+    OpenAPIFormat,
     OpenAPIMediaType,
     OpenAPIResponse,
     OpenAPIType,
@@ -85,6 +86,11 @@ def query(name: str, description: str, schema: Schema | None = None) -> Paramete
     return Parameter(name, "query", description=description, schema=kind, allow_empty_value=True)
 
 
+def time_query(name: str, description: str) -> Parameter:
+    """A query parameter that is a time."""
+    return query(name, description, Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.DATE_TIME))
+
+
 def path(name: str, description: str, pattern: str | None = None) -> Parameter:
     """A parameter in the path, as a pattern of its text."""
     schema = Schema(type=OpenAPIType.STRING, pattern=pattern)
@@ -102,6 +108,7 @@ def described(  # noqa: PLR0913 - each says one thing of the route
     answers: Collection[str] = (JSON,),
     needs_key: bool = True,
     snapshot: bool = False,
+    or_json: Schema | None = None,
 ) -> type[Operation]:
     """What a route says of itself, for its `operation_class`.
 
@@ -115,6 +122,7 @@ def described(  # noqa: PLR0913 - each says one thing of the route
         answers: content types of the answer; others than JSON are bytes to OpenAPI.
         needs_key: whether it answers only who has a key.
         snapshot: whether the answer names the snapshot it was read from.
+        or_json: other JSON that it answers with if a parameter asks for it.
     """
     if isinstance(body, type):
         msgspec.json.Decoder(body)  # a struct that cannot be read fails here and not at the first request
@@ -130,7 +138,7 @@ def described(  # noqa: PLR0913 - each says one thing of the route
             found = [p for p in self.parameters or [] if isinstance(p, Parameter) and (p.name, p.param_in) not in own]
             self.parameters = [*found, *parameters] or None
             self.request_body = RequestBody(_taken(body), required=True) if body else None
-            shown = {kind: OpenAPIMediaType(schema=_shown(kind, answer)) for kind in answers}
+            shown = {kind: OpenAPIMediaType(schema=_shown(kind, answer, or_json)) for kind in answers}
             headers: dict[str, Any] = {"X-Lake-Snapshot": _ref("headers", "X-Lake-Snapshot")} if snapshot else {}
             self.responses = {str(status): OpenAPIResponse(success, headers=headers, content=shown)}
             self.responses |= {str(number): OpenAPIResponse(_ERRORS[number]) for number in sorted(statuses)}
@@ -146,10 +154,11 @@ def _taken(body: type[msgspec.Struct] | Mapping[str, str | Schema]) -> dict[str,
     return {kind: OpenAPIMediaType(schema=schema) for kind, schema in schemas.items()}
 
 
-def _shown(kind: str, answer: type[msgspec.Struct] | None) -> Schema | Reference:
+def _shown(kind: str, answer: type[msgspec.Struct] | None, or_json: Schema | None) -> Schema | Reference:
     if kind != JSON:
         return Schema(type=OpenAPIType.STRING, content_media_type=kind)
-    return _ref("schemas", answer.__name__) if answer else Schema()
+    shape = _ref("schemas", answer.__name__) if answer else Schema()
+    return Schema(any_of=[shape, or_json]) if or_json else shape
 
 
 def _ref(group: str, name: str) -> Reference:

@@ -27,7 +27,7 @@ from .answers import Answer, Listed, Timestamp
 from .auth import authorized
 from .paging import Page, Pager, Window
 from .parameters import Parameters
-from .reference import QUERY_ERRORS, described, query
+from .reference import QUERY_ERRORS, described, query, time_query
 from .state import Server
 from .times import iso
 
@@ -53,8 +53,8 @@ _ENDPOINT_PARAMETERS = (
     query("service", "only endpoints of this service"),
     query("environment", "only of this environment"),
     _CLUSTER,
-    query("start_time", "ISO 8601; without it an hour before end_time"),
-    query("end_time", "ISO 8601, not included; without it now"),
+    time_query("start_time", "ISO 8601; without it an hour before end_time"),
+    time_query("end_time", "ISO 8601, not included; without it now"),
     query(
         "limit",
         f"1 to {_MAX_LIMIT}, without it {_DEFAULT_LIMIT}",

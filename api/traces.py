@@ -24,7 +24,7 @@ from .auth import authorized
 from .paging import Page, Pager
 from .parameters import Parameters, parse_trace_id
 from .problems import PROTOBUF, NotFound
-from .reference import JSON, QUERY_ERRORS, described, path, query
+from .reference import JSON, QUERY_ERRORS, described, path, query, time_query
 from .state import Server
 from .trace_answers import Span, Status, Trace, TraceError, TraceList, listed, repeated_query, summary, trace_deploy
 
@@ -35,8 +35,8 @@ _STATUSES: tuple[Status, ...] = get_args(Status)
 
 _LIST_PARAMETERS = (
     query("service", "only traces with a span of this service"),
-    query("start_time", "ISO 8601; without it an hour before end_time"),
-    query("end_time", "ISO 8601, not included; without it now"),
+    time_query("start_time", "ISO 8601; without it an hour before end_time"),
+    time_query("end_time", "ISO 8601, not included; without it now"),
     query("min_duration_ms", "whole number", Schema(type=OpenAPIType.INTEGER, minimum=0)),
     query("status", "ok, error or unset", Schema(type=OpenAPIType.STRING, enum=list(_STATUSES))),
     query(
@@ -112,10 +112,11 @@ def _rows(lake: lake.Lake, page: Page, filters: Filters) -> tuple[str, list[dict
         answer=Trace,
         answers=(JSON, PROTOBUF),
         parameters=[
-            path("trace_id", "32 hexadecimal digits", "^[0-9a-fA-F]{32}$"),
+            path("trace_id", "32 hexadecimal digits, not all zero", "^(?!0{32}$)[0-9a-fA-F]{32}$"),
             query("format", "json, or otlp for OTLP/JSON", Schema(type=OpenAPIType.STRING, enum=["json", "otlp"])),
         ],
         snapshot=True,
+        or_json=Schema(type=OpenAPIType.OBJECT, required=["resourceSpans"], description="OTLP/JSON, with format=otlp"),
     ),
 )
 async def get_trace(request: Request[Any, Any, Any], server: Server, trace_id: str) -> Response[Any]:

@@ -26,12 +26,19 @@ def refused(asked, param):
     return str(caught.value)
 
 
-def test_an_absent_parameter_is_none_and_so_is_an_empty_one():
-    for given in (parameters(), parameters(("limit", ""), ("status", ""), ("start_time", ""))):
-        assert given.text("status") is None
-        assert given.number("limit", lowest=1, highest=9) is None
-        assert given.choice("status", ("ok",)) is None
-        assert given.time("start_time") is None
+def test_an_absent_parameter_is_none_and_so_is_an_empty_text():
+    given = parameters()
+    assert given.text("service") is parameters(("service", "")).text("service") is None
+    assert given.number("limit", lowest=1, highest=9) is None
+    assert given.choice("status", ("ok",)) is None
+    assert given.time("start_time") is None
+
+
+def test_an_empty_text_is_no_number_no_time_and_no_word():
+    given = parameters(("limit", ""), ("status", ""), ("start_time", ""))
+    refused(lambda: given.number("limit", lowest=1, highest=9), "limit")
+    refused(lambda: given.choice("status", ("ok",)), "status")
+    refused(lambda: given.time("start_time"), "start_time")
 
 
 def test_a_parameter_that_comes_twice_is_refused_even_with_the_same_value():
