@@ -32,8 +32,9 @@ def key(server):
 @pytest.mark.parametrize("examples", [2, pytest.param(40, marks=pytest.mark.full)])
 def test_the_server_keeps_to_its_description(server, key, tmp_path, examples):
     """Schemathesis, all checks: coverage of the schemas, generated requests, and chains of requests."""
+    schemathesis = Path(sys.executable).with_name("schemathesis")
     command = [
-        str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(CONFIG), "run", f"{server.url}/schema/openapi.json",
+        str(schemathesis), "--config-file", str(CONFIG), "run", f"{server.url}/schema/openapi.json",
         "--header", f"Authorization: Bearer {key}", "--checks", "all", "--phases", "coverage,fuzzing,stateful",
         "--max-examples", str(examples), "--seed", "1", "--request-timeout", "60", "--continue-on-failure", "--no-color",
     ]  # fmt: skip
