@@ -10,8 +10,6 @@ from tests.lake.rows import Landing
 from tests.lake.sim_disk import UnflushedDisk
 from tests.lake.spans import START, otlp_body, rows_of
 
-pytest.register_assert_rewrite("tests.lake.checks")
-
 
 @pytest.fixture
 def lake_folder(tmp_path):
