@@ -2,7 +2,7 @@
 
 Takes   the name of who sends a request, and its limit.
 Gives   the decision on it (`api.rate_window`), the same in whichever worker it arrives.
-Refuses nothing.
+Refuses nothing. On a disk that has no room for the table each worker counts for itself.
 
 The windows are a table in a mapped file of the data folder, `rates.bin`; a lock on the file makes looking and counting one
 step. Nothing of it matters after a minute: the file is never flushed, may be deleted while no server runs, and a worker
@@ -12,6 +12,7 @@ and who finds them taken gets that of the name that has been quiet for longest.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import mmap
 import os
@@ -23,9 +24,13 @@ from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 
+import structlog
+
 from lake.disk import Disk, make_folders_durably
 
 from .rate_window import SECONDS, Decision, decide, empty, show, slide
+
+log = structlog.get_logger()
 
 FILE_NAME = "rates.bin"
 PLACES = 8192
@@ -52,12 +57,7 @@ class Rates:
         self._monotonic_s = monotonic_s
         make_folders_durably(Disk(), data)
         self._descriptor = os.open(data / FILE_NAME, os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)  # another worker may be at it too
-        if os.fstat(self._descriptor).st_size != _SIZE_BYTES:
-            os.ftruncate(self._descriptor, 0)  # of another version
-            os.ftruncate(self._descriptor, _SIZE_BYTES)
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        self._table = mmap.mmap(self._descriptor, _SIZE_BYTES)
+        self._table = _mapped(self._descriptor)
         self._shown: dict[str, Decision] = {}
         self._shown_at_s = 0
 
@@ -111,6 +111,23 @@ class Rates:
             if quiet_s > longest_s:
                 longest_s, quietest = quiet_s, place
         return quietest, empty()
+
+
+def _mapped(descriptor: int) -> mmap.mmap:
+    """The table in a file, made if it is not there."""
+    fcntl.flock(descriptor, fcntl.LOCK_EX)  # another worker may be at it too
+    try:
+        if os.fstat(descriptor).st_size != _SIZE_BYTES:
+            os.ftruncate(descriptor, 0)  # of another version
+            # every byte is written: where a mapped file has a hole and the disk is full, a write to it ends the process
+            if os.pwrite(descriptor, bytes(_SIZE_BYTES), 0) != _SIZE_BYTES:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return mmap.mmap(descriptor, _SIZE_BYTES)
+    except OSError as error:
+        log.warning("no room for the table of rate limits: each worker counts for itself", file=FILE_NAME, error=str(error))
+        return mmap.mmap(-1, _SIZE_BYTES)
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 @lru_cache(maxsize=4096)

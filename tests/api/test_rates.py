@@ -102,3 +102,16 @@ def test_a_file_of_another_version_is_made_anew(tmp_path, content):
 
 def test_only_the_owner_can_read_the_file(tmp_path, rates):
     assert (tmp_path / FILE_NAME).stat().st_mode & 0o077 == 0
+
+
+def test_without_room_for_the_table_requests_are_counted_all_the_same(tmp_path):
+    """A limit on the size of files is what a full disk looks like to one process."""
+    script = (
+        "import resource, sys; from pathlib import Path; from api.rates import Rates\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        "rates = Rates(Path(sys.argv[1]))\n"
+        "print(sum(rates.count('a', 2, is_key=True).is_allowed for _ in range(5)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "2"
+    assert "each worker counts for itself" in done.stdout + done.stderr

@@ -230,7 +230,7 @@ def test_metrics_that_cannot_be_are_refused(searched, known, code, param):
 
 def test_a_search_that_takes_too_long_is_answered_503(tmp_path):
     with running(tmp_path / "data", workers=1, settings={"TRACELAKE_SEARCH_TIMEOUT_S": "1"}) as server:
-        body = sent.body(sent.Sent(1, n, 1 + n % 1500) for n in range(1, 1501))
+        body = sent.body(sent.Sent(1, n, 1 + n % 1500) for n in range(1, 9001))
         sending = {**server.sending, **PROTOBUF}
         assert server.client.post("/ingest/v1/traces", content=body, headers=sending).status_code == 200
         endless = " >> ".join(["{ }"] * 30)

@@ -110,7 +110,7 @@ def test_the_envelope_says_what_was_asked(shop):
         ({"limit": 200}, [0x15, 0x14, 0x13, 0x12, 0x11, 0x10]),
         ({"service": "gateway", "status": "error", "min_duration_ms": 400, "limit": 1}, [0x14]),
         (
-            {"service": "", "status": "", "min_duration_ms": "", "limit": "", "cursor": ""},
+            {"service": "", "cursor": ""},
             [0x15, 0x14, 0x13, 0x12, 0x11, 0x10],
         ),
         ({"unknown": "parameter", "page": 7}, [0x15, 0x14, 0x13, 0x12, 0x11, 0x10]),
