@@ -13,7 +13,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 from litestar import Request, Response, route
 from litestar.openapi.spec import OpenAPIType, Schema
@@ -41,7 +41,6 @@ _WINDOWS: dict[TimeWindow, dt.timedelta] = {
 }
 _DEFAULT_WINDOW: TimeWindow = "1h"
 _DEFAULT_LIMIT, _MAX_LIMIT = 50, 200
-_NEVER = dt.timedelta(days=36_500)
 
 _CLUSTER = query("cluster", "only this cluster; spans that name none are of `default`")
 _TIME_WINDOW = query(
@@ -251,19 +250,17 @@ async def list_endpoints(request: Request[Any, Any, Any], server: Server) -> Res
 
 def _window(parameters: Parameters, *, now: dt.datetime) -> tuple[TimeWindow, Window]:
     """The whole minutes of the window that a request names."""
-    chosen = parameters.choice("time_window", get_args(TimeWindow))
-    name = next((known for known in _WINDOWS if known == chosen), _DEFAULT_WINDOW)
+    name = cast("TimeWindow", parameters.choice("time_window", _WINDOWS) or _DEFAULT_WINDOW)
     return name, Window(*whole_minutes(now - _WINDOWS[name], now))
 
 
 def _services(lake: lake.Lake, window: Window, cluster: str | None) -> tuple[str, list[Service]]:
     at = lake.at(lake.snapshot())
     rows = at.services(since=window.since, until=window.until, cluster=cluster).rows()
-    edges = at.topology(since=window.since, until=window.until, cluster=cluster).edges
     targets: dict[str, set[str]] = {}
-    for source, target in zip(edges.column("source").to_pylist(), edges.column("target").to_pylist(), strict=True):
-        targets.setdefault(source, set()).add(target)
-    deploys = at.deploys(until=window.until, since=window.until - _NEVER).rows()
+    for edge in at.service_edges(since=window.since, until=window.until, cluster=cluster).rows():
+        targets.setdefault(edge["source"], set()).add(edge["target"])
+    deploys = at.deploys(until=window.until).rows()
     of_service: dict[str | None, ServiceDeploy] = {}
     for row in reversed(deploys):  # newest first
         of_service[row["service_name"]] = _deploy(row)

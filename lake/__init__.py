@@ -17,8 +17,9 @@ How data flows, which is also the order of imports:
     snapshot                                 one moment: a list of files
     queries, relations, result               questions -> SQL -> frames
     trace_list, trace_view, render, n_plus_one   the answers about traces
-    occurrences, file_cache, error_status,
+    occurrences, file_cache, table_cache, error_status,
     error_groups, error_view, deploys        the answers about errors and deploys
+    services, topology                       the answers about services, endpoints and who calls whom
     sandbox                                  SQL of strangers, each query in a process of its own
     search, deadline                         TQ, the search language, and how long a search may take
     store                                    `Lake`, what callers meet

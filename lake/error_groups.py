@@ -11,7 +11,7 @@ said of all that the lake keeps: so a new error can be told from one that is bac
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -21,12 +21,9 @@ import pyarrow.compute as pc
 
 from .error_status import Decision
 from .occurrences import occurrences
-from .relations import ERROR_REACH, Relation, Relations, shifted
+from .relations import ERROR_REACH, Ask, Relations, shifted
 from .schema import ERRORS, TIMESTAMP
 from .time_buckets import Buckets
-
-Ask = Callable[[str, Mapping[str, Any], Relation], pa.Table]
-"""Runs a query with some values over a relation."""
 
 Sort = Literal["last_seen", "first_seen", "count"]
 """What groups are sorted by, the highest first."""

@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from . import deploys, error_groups
-from .error_groups import Ask, ErrorFilter, Sort
+from .error_groups import ErrorFilter, Sort
 from .error_status import Decision, ErrorStatus
-from .relations import Relations
+from .relations import Ask, Relations
 from .time_buckets import Buckets, buckets
 
 LIST_BUCKETS, VIEW_BUCKETS = 48, 288

@@ -10,20 +10,16 @@ more than its rows.
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .errors import LakeCorrupt
+from .table_cache import TableCache
 
 Digest = Callable[[pa.Table], pa.Table]
 """What a question needs of some rows. A function of a module: what it makes is kept under it."""
-
-_Key = tuple[tuple[str, ...], tuple[str, ...], Digest | None]
-"""Paths, columns and digest."""
 
 
 class FileCache:
@@ -33,10 +29,7 @@ class FileCache:
     """
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._tables: OrderedDict[_Key, pa.Table] = OrderedDict()
-        self._lock = threading.Lock()
+        self._tables = TableCache(max_bytes)
 
     def rows(self, path: str, schema: pa.Schema) -> pa.Table:
         """The columns of `schema` of a file.
@@ -44,7 +37,7 @@ class FileCache:
         Raises:
             LakeCorrupt: the file is gone or damaged.
         """
-        return self._kept(((path,), tuple(schema.names), None), lambda: _read(path, schema))
+        return self._tables.kept(((path,), tuple(schema.names), None), lambda: _read(path, schema))
 
     def digest(self, paths: Sequence[str], schema: pa.Schema, make: Digest) -> pa.Table:
         """What `make` makes of the columns of `schema` of these files.
@@ -53,22 +46,7 @@ class FileCache:
             LakeCorrupt: a file is gone or damaged.
         """
         key = (tuple(paths), tuple(schema.names), make)
-        return self._kept(key, lambda: make(pa.concat_tables([self.rows(path, schema) for path in paths])))
-
-    def _kept(self, key: _Key, make: Callable[[], pa.Table]) -> pa.Table:
-        with self._lock:
-            table = self._tables.get(key)
-            if table is not None:
-                self._tables.move_to_end(key)
-                return table
-        table = make()
-        with self._lock:
-            if key not in self._tables:
-                self._tables[key] = table
-                self._bytes += table.nbytes
-            while self._bytes > self._max_bytes and len(self._tables) > 1:
-                self._bytes -= self._tables.popitem(last=False)[1].nbytes
-        return table
+        return self._tables.kept(key, lambda: make(pa.concat_tables([self.rows(path, schema) for path in paths])))
 
 
 def _read(path: str, schema: pa.Schema) -> pa.Table:

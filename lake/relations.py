@@ -8,12 +8,10 @@ Refuses nothing.
 from __future__ import annotations
 
 import datetime as dt
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,6 +22,7 @@ from .file_cache import Digest, FileCache
 from .landing import LandingFile, read_rows
 from .schema import BATCHES, SPANS, Table
 from .snapshot import Snapshot, TableSnapshot
+from .table_cache import TableCache
 
 ERROR_REACH = dt.timedelta(hours=1)
 """How far outside a time the other report of an error is looked for: the pair lies within seconds, a repeat a bit more."""
@@ -39,6 +38,10 @@ class Relation:
     tables: Mapping[str, pa.Table] = field(default_factory=dict)
     files: tuple[str, ...] = ()
     """Parquet files that it names, as it names them."""
+
+
+Ask = Callable[[str, Mapping[str, Any], Relation], pa.Table]
+"""Runs a query with some values over a relation."""
 
 
 class Relations:
@@ -208,10 +211,7 @@ class LandingCache:
     """
 
     def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._bytes = 0
-        self._tables: OrderedDict[tuple[Path, str, int], pa.Table] = OrderedDict()
-        self._lock = threading.Lock()
+        self._tables = TableCache(max_bytes)
 
     def rows(self, file: LandingFile, schema: pa.Schema) -> pa.Table:
         """All rows of a file with the columns of `schema`.
@@ -219,7 +219,8 @@ class LandingCache:
         Raises:
             LakeCorrupt: the file is damaged.
         """
-        return self._cached((file.path, "", len(schema)), lambda: read_rows(file, schema))
+        # a promotion adds a column
+        return self._tables.kept((file.path, "", len(schema)), lambda: read_rows(file, schema))
 
     def derived(self, file: LandingFile, spans: Table, name: str) -> pa.Table:
         """The rows of a derived table that follow from the spans of a file.
@@ -228,22 +229,4 @@ class LandingCache:
             LakeCorrupt: the file is damaged.
         """
         derive = DERIVATIONS[name].of
-        return self._cached((file.path, name, 0), lambda: derive(Spans(self.rows(file, spans.arrow_schema))))
-
-    def _cached(self, key: tuple[Path, str, int], make: Callable[[], pa.Table]) -> pa.Table:
-        """
-        Args:
-            key: the file, the derived table, and the number of columns: a promotion adds one.
-        """
-        with self._lock:
-            if key in self._tables:
-                self._tables.move_to_end(key)
-                return self._tables[key]
-        table = make()
-        with self._lock:
-            if key not in self._tables:
-                self._tables[key] = table
-                self._bytes += table.nbytes
-            while self._bytes > self._max_bytes and len(self._tables) > 1:
-                self._bytes -= self._tables.popitem(last=False)[1].nbytes
-        return table
+        return self._tables.kept((file.path, name), lambda: derive(Spans(self.rows(file, spans.arrow_schema))))

@@ -11,7 +11,6 @@ begins and ends with whole minutes (`whole_minutes`).
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,16 +20,13 @@ import pyarrow.compute as pc
 
 from .derived.grouping import groups
 from .derived.histogram import latencies
-from .relations import Relation, Relations
+from .relations import Ask, Relations
 from .wire.arrays import numbers
 
 DEFAULT_CLUSTER = "default"
 """The cluster of what names none."""
 
 _MINUTE = dt.timedelta(minutes=1)
-
-Ask = Callable[[str, Mapping[str, Any], Relation], pa.Table]
-"""Runs a query with some values over a relation."""
 
 
 @dataclass(frozen=True, slots=True)

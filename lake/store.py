@@ -489,6 +489,15 @@ class Lake:
         """
         return topology.topology(_minutes(since, until, cluster=cluster), self._relations(), self._table)
 
+    def service_edges(self, *, since: dt.datetime, until: dt.datetime, cluster: str | None = None) -> Result:
+        """The edges of `topology` alone.
+
+        Raises:
+            InvalidParameter: a time has no time zone.
+        """
+        found = topology.edges(_minutes(since, until, cluster=cluster), self._relations(), self._table)
+        return self._ask("SELECT * FROM _found", tables={"_found": found})
+
     def close(self) -> None:
         """Give memory and files back; the lake cannot be used afterwards."""
         self._shared.duckdb.close()

@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 from .derived.edges import resolved
 from .derived.grouping import groups
 from .derived.histogram import latencies, merged
-from .relations import Relations, shifted
-from .services import DEFAULT_CLUSTER, Ask, MinuteFilter, services
+from .relations import Ask, Relations, shifted
+from .services import DEFAULT_CLUSTER, MinuteFilter, services
 from .wire.arrays import numbers, offsets_of, owners_of
 
 SIDES_WITHIN = dt.timedelta(hours=1)
@@ -42,10 +42,17 @@ class Topology:
 def topology(asked: MinuteFilter, relations: Relations, ask: Ask) -> Topology:
     """The graph of a window of whole minutes."""
     calls = _calls(asked, relations, ask)
-    if asked.cluster is not None:
-        calls = calls.filter(_touches(calls, asked.cluster))
     known = services(asked, relations, ask)
-    return Topology(_nodes(known, calls), _summed(calls, ("source", "target", "inferred"), ("type",)))
+    return Topology(_nodes(known, calls), _edges(calls))
+
+
+def edges(asked: MinuteFilter, relations: Relations, ask: Ask) -> pa.Table:
+    """The edges of the graph alone."""
+    return _edges(_calls(asked, relations, ask))
+
+
+def _edges(calls: pa.Table) -> pa.Table:
+    return _summed(calls, ("source", "target", "inferred"), ("type",))
 
 
 def _touches(calls: pa.Table, cluster: str) -> pa.ChunkedArray:
@@ -108,14 +115,15 @@ def _summed(calls: pa.Table, keys: tuple[str, ...], shared: tuple[str, ...]) -> 
 
 
 def _calls(asked: MinuteFilter, relations: Relations, ask: Ask) -> pa.Table:
-    """The calls of the window's minutes."""
+    """The calls of the window's minutes that begin or end in the cluster that is asked for."""
     first, last = shifted(asked.since, -SIDES_WITHIN), shifted(asked.until, SIDES_WITHIN)
     rows = relations.of("service_edges", since=first, until=last)
     values = {"since": asked.since, "until": asked.until, "first": first, "last": last}
     calls = resolved(ask(_KNOWN.format(rows=rows.text), values, rows))
     begins, ends = calls.column("start_time"), (calls.column("source"), calls.column("target"))
     inside = pc.and_(pc.greater_equal(begins, pa.scalar(asked.since)), pc.less(begins, pa.scalar(asked.until)))
-    return calls.filter(pc.and_(inside, pc.and_(*(pc.is_valid(end) for end in ends))))
+    calls = calls.filter(pc.and_(inside, pc.and_(*(pc.is_valid(end) for end in ends))))
+    return calls if asked.cluster is None else calls.filter(_touches(calls, asked.cluster))
 
 
 _KNOWN = """

@@ -14,7 +14,7 @@ A span that came in two different requests counts twice until its hour is rewrit
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from . import queries
-from .relations import Relation, Relations, shifted
+from .relations import Ask, Relation, Relations, shifted
 from .schema import TRACE_SUMMARIES
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -39,9 +39,6 @@ page in the first slice nearly always.
 
 _GROWTH = 8
 """How much more traces are judged at once each time that too few of them were meant."""
-
-Ask = Callable[[str, Mapping[str, Any], Relation], pa.Table]
-"""Runs a query with some values over a relation."""
 
 
 @dataclass(frozen=True, slots=True)

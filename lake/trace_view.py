@@ -11,7 +11,7 @@ spans alone is computed from them without another query.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,11 +24,8 @@ from .derived.exceptions import exceptions_of
 from .identity import latest_spans
 from .n_plus_one import n_plus_one
 from .occurrences import KEY_COLUMNS, occurrences
-from .relations import ERROR_REACH, Relation, Relations, shifted
+from .relations import ERROR_REACH, Ask, Relation, Relations, shifted
 from .schema import TIMESTAMP, Promoted
-
-Ask = Callable[[str, Mapping[str, Any], Relation], pa.Table]
-"""Runs a query with some values over a relation."""
 
 _MOST_REPEATS = 4
 """How often a span is expected to have come at most; of a trace with more rows than that the end is not read."""
