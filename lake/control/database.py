@@ -11,8 +11,11 @@ another one wrote in between, without waiting its turn.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import (
@@ -139,7 +142,7 @@ def open_database(url: str | URL) -> Engine:
         engine = create_engine(url)
         if engine.dialect.name == "sqlite":
             _prepare_sqlite(engine)
-        with writing(engine) as connection, connection.begin():
+        with _alone(engine), writing(engine) as connection, connection.begin():
             metadata.create_all(connection)
             _add_columns(connection)
     except (SQLAlchemyError, ImportError) as error:  # ImportError: the URL's driver is not installed
@@ -162,6 +165,20 @@ def writing(engine: Engine) -> Connection:
     return engine.connect().execution_options(**{_WRITES: True})
 
 
+@contextmanager
+def _alone(engine: Engine) -> Iterator[None]:
+    """One process at a time opens a file: two that turn it into WAL mode at once are refused at once, without waiting."""
+    if engine.dialect.name != "sqlite" or not engine.url.database:
+        yield
+        return
+    folder = os.open(Path(engine.url.database).absolute().parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
 def _prepare_sqlite(engine: Engine) -> None:
     if engine.url.database:
         _make_private(Path(engine.url.database))
@@ -172,7 +189,8 @@ def _prepare_sqlite(engine: Engine) -> None:
 def _make_private(path: Path) -> None:
     """Create the file for its owner only; SQLite gives its journals the same rights."""
     make_folders_durably(Disk(), path.absolute().parent)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    with suppress(FileExistsError):  # to close one that is there would end the locks that this process has on it
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
