@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import version
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -189,9 +190,15 @@ class Targets:
 
 
 def _exchange(pool: httpcore.ConnectionPool, request: HttpRequest) -> HttpAnswer:
-    headers = [("Host", urlsplit(request.url).netloc), ("Connection", "close"), ("Accept-Encoding", "identity"),
-               ("Content-Length", str(len(request.body))), *request.headers.items()]  # fmt: skip
-    with pool.stream("POST", request.url, headers=headers, content=request.body) as response:
+    headers = {
+        "Host": urlsplit(request.url).netloc,
+        "User-Agent": f"Tracelake/{version('tracelake')}",
+        "Accept-Encoding": "identity",
+        "Connection": "close",
+        "Content-Length": str(len(request.body)),
+        **request.headers,
+    }
+    with pool.stream("POST", request.url, headers=list(headers.items()), content=request.body) as response:
         body = bytearray()
         for piece in response.iter_stream():
             body += piece

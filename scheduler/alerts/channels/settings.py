@@ -71,8 +71,11 @@ def _smtp_url(text: str) -> None:
     try:
         parts = urlsplit(text)
         is_one = parts.scheme in ("smtp", "smtps", "smtp+plain") and bool(parts.hostname) and parts.port != 0
+        is_open = parts.scheme == "smtp+plain" and parts.username is not None
     except ValueError:
-        is_one = False
+        is_one, is_open = False, False
+    if is_open:
+        raise TargetRefused("a password must not go to smtp+plain://, where anybody on the way reads it")
     if not is_one:
         raise TargetRefused("must be smtp://user:password@host:587, smtps://... or smtp+plain://host:25")
 

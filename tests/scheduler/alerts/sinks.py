@@ -23,6 +23,8 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from tests.servers import free_port
+
 
 @dataclass(frozen=True)
 class Came:
@@ -145,7 +147,7 @@ class MailSink:
 
     def __enter__(self) -> MailSink:
         self._controller = Controller(
-            self, hostname="127.0.0.1", port=0, tls_context=self.tls, require_starttls=self.tls is not None,
+            self, hostname="127.0.0.1", port=free_port(), tls_context=self.tls, require_starttls=self.tls is not None,
             authenticator=self._authenticate if self.password else None, auth_required=self.password is not None,
         )  # fmt: skip
         self._controller.start()
@@ -175,6 +177,4 @@ class MailSink:
 
     @property
     def port(self) -> int:
-        server = self._controller.server
-        assert server is not None
-        return int(server.sockets[0].getsockname()[1])  # type: ignore[attr-defined]  # of asyncio.Server
+        return int(self._controller.port)

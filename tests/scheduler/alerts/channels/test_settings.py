@@ -42,6 +42,7 @@ def test_what_is_not_set_has_its_default():
         ("TRACELAKE_SLACK_URL", "hidden"),
         ("TRACELAKE_SMTP_URL", "mail.example.com:25"),
         ("TRACELAKE_SMTP_URL", "smtp://user:hidden@mail.example.com:port"),
+        ("TRACELAKE_SMTP_URL", "smtp+plain://user:hidden@mail.example.com"),
         ("TRACELAKE_SMTP_URL", "http://mail.example.com"),
         ("TRACELAKE_ALERT_EMAIL_TO", "nobody"),
         ("TRACELAKE_ALERT_EMAIL_FROM", "a@example.com\nBcc: b@example.com"),
