@@ -117,16 +117,27 @@ class Relations:
         files = table.data_files(since=since, until=until, time=time)
         return pa.concat_tables([self._waiting(table, columns), *(self._files.rows(path, schema) for path in files)])
 
-    def digest(self, name: str, columns: Sequence[str], make: Digest) -> pa.Table:
+    def digest(
+        self,
+        name: str,
+        columns: Sequence[str],
+        make: Digest,
+        *,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        by_hour: bool = False,
+    ) -> pa.Table:
         """What `make` makes of the rows of each day of a small table, one below the other, and of those that wait.
 
         Args:
             make: must not mind in how many parts the rows come; a day that has not changed is not asked about again.
+            since: with `until`, at least rows of these times.
+            by_hour: what it makes of the rows of each hour.
         """
         table = self.snapshot.tables[name]
         schema = _schema_of(table, columns)
-        days = groupby(sorted(table.data_files()), key=lambda path: path.rsplit("/", 3)[-3])  # day=.../hour=.../file
-        found = [self._files.digest(tuple(paths), schema, make) for _, paths in days]
+        parts = groupby(sorted(table.data_files(since=since, until=until)), key=_hour_of if by_hour else _day_of)
+        found = [self._files.digest(tuple(paths), schema, make) for _, paths in parts]
         return pa.concat_tables([make(self._waiting(table, columns)), *found])
 
     def is_empty(
@@ -190,6 +201,15 @@ class Relations:
         else:
             return None
         return pa.concat_tables([schema.empty_table(), *found])
+
+
+def _hour_of(path: str) -> str:
+    """The folder of the partition that a file is of: day=.../hour=.../file."""
+    return path.rpartition("/")[0]
+
+
+def _day_of(path: str) -> str:
+    return _hour_of(_hour_of(path))
 
 
 def _schema_of(table: TableSnapshot, columns: Sequence[str]) -> pa.Schema:

@@ -1,6 +1,6 @@
 """Result: an answer that is computed when it is asked for, as the frame of your choice.
 
-Takes   a DuckDB relation.
+Takes   a DuckDB relation, or rows that are known already (`Rows`).
 Gives   `.pl()`, `.arrow()`, `.df()`, or the Arrow PyCapsule protocol, so that Polars, pandas, Altair and others take a
         `Result` as it is. `repr` shows 20 rows and reads no more than those.
 Refuses what DuckDB refuses: `QueryError` with its message, `Overloaded` where its memory is not enough, `LakeCorrupt`
@@ -30,7 +30,7 @@ _FILE_OF_A_LAKE = re.compile(r"/day=[0-9-]+/hour=-?[0-9]+/\S+\.parquet|/landing/
 class Result:
     """A lazy answer. Each method that gives rows runs the query."""
 
-    def __init__(self, relation: duckdb.DuckDBPyRelation, *held: object) -> None:
+    def __init__(self, relation: duckdb.DuckDBPyRelation | Rows, *held: object) -> None:
         """
         Args:
             held: objects that must live as long as the relation (its connection, Arrow tables it reads).
@@ -69,6 +69,32 @@ class Result:
     def __repr__(self) -> str:
         with refusals():
             return str(self._relation.limit(_SHOWN_ROWS))
+
+
+class Rows:
+    """Rows that are known, asked as a DuckDB relation is, without the milliseconds that a query over them would take."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+
+    @property
+    def columns(self) -> list[str]:
+        names: list[str] = self._table.column_names
+        return names
+
+    def to_arrow_table(self) -> pa.Table:
+        return self._table
+
+    def pl(self) -> pl.DataFrame:
+        import polars  # noqa: PLC0415 - takes a tenth of a second, and a server has no use for it
+
+        return polars.DataFrame(self._table)
+
+    def limit(self, count: int) -> duckdb.DuckDBPyRelation:
+        return duckdb.from_arrow(self._table.slice(0, count))
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self._table.__arrow_c_stream__(requested_schema)
 
 
 @contextmanager

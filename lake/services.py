@@ -12,21 +12,28 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .derived.grouping import groups
-from .derived.histogram import latencies
-from .relations import Ask, Relations
-from .wire.arrays import numbers
+from .derived.grouping import Groups, Integers, groups
+from .derived.histogram import latencies, merged
+from .derived.spans import integers, times
+from .relations import Relations
+from .wire.arrays import booleans, numbers, offsets_of, owners_of
 
 DEFAULT_CLUSTER = "default"
 """The cluster of what names none."""
 
 _MINUTE = dt.timedelta(minutes=1)
+
+_COLUMNS = (
+    "minute", "service_name", "endpoint", "kind", "is_request", "environment", "cluster", "service_version", "sdk_language",
+    "span_count", "error_count", "latency_bins", "latency_counts",
+)  # fmt: skip
+"""Of `endpoint_minutes`; the same for every question, so that a file is read once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +46,6 @@ class MinuteFilter:
     environment: str | None = None
     cluster: str | None = None
 
-    @property
-    def conditions(self) -> str:
-        """A condition on rows of `endpoint_minutes`."""
-        parts = ["minute >= $since", "minute < $until"]
-        if self.service is not None:
-            parts.append("service_name = $service")
-        if self.environment is not None:
-            parts.append("environment = $environment")
-        if self.cluster is not None:
-            parts.append(f"coalesce(cluster, '{DEFAULT_CLUSTER}') = $cluster")
-        return " AND ".join(parts)
-
-    @property
-    def values(self) -> dict[str, Any]:
-        given = {"service": self.service, "environment": self.environment, "cluster": self.cluster}
-        return {"since": self.since, "until": self.until} | {name: v for name, v in given.items() if v is not None}
-
 
 def whole_minutes(since: dt.datetime, until: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
     """The smallest window of whole minutes around another one."""
@@ -63,7 +53,7 @@ def whole_minutes(since: dt.datetime, until: dt.datetime) -> tuple[dt.datetime, 
     return begin, end if end == until else end + _MINUTE
 
 
-def services(asked: MinuteFilter, relations: Relations, ask: Ask) -> pa.Table:
+def services(asked: MinuteFilter, relations: Relations) -> pa.Table:
     """One row for each service that had spans, in the order of their names.
 
     Returns:
@@ -71,19 +61,36 @@ def services(asked: MinuteFilter, relations: Relations, ask: Ask) -> pa.Table:
         span_count, request_count, error_count (of requests), endpoint_count, p50_ns, p95_ns, p99_ns, avg_ns, max_ns (of
         requests; null without any).
     """
-    minutes = relations.of("endpoint_minutes", since=asked.since, until=asked.until)
-    where = f"{asked.conditions} AND service_name IS NOT NULL"
-    found = ask(_SERVICES.format(rows=minutes.text, where=where), asked.values, minutes)
-    histograms = _HISTOGRAMS.format(rows=minutes.text, where=f"{where} AND is_request", keys="service_name")
-    latency = _latencies(ask(histograms, asked.values, minutes), ("service_name",))
-    place = pc.index_in(found.column("service_name"), value_set=latency.column("service_name").combine_chunks())
-    for name in latency.column_names[1:]:
-        found = found.append_column(name, latency.column(name).take(place))
-    return found
+    rows = _minutes(asked, relations)
+    rows = _kept(rows, pc.is_valid(rows.column("service_name")))
+    alike = groups(rows.column("service_name"))
+    is_request = rows.column("is_request").to_numpy()
+    offsets, languages = _distinct(alike, rows.column("sdk_language"))
+    found = pa.table(
+        {
+            "service_name": rows.column("service_name").take(pa.array(alike.example)),
+            "environments": _listed(alike, rows.column("environment")),
+            "clusters": _listed(alike, _cluster(rows)),
+            "versions": _listed(alike, rows.column("service_version")),
+            "sdk_language": languages.take(pa.array(offsets[1:] - 1, mask=offsets[1:] == offsets[:-1])),
+            **_seen(alike, rows),
+            "span_count": numbers(alike.sums(integers(rows, "span_count"))),
+            "request_count": numbers(alike.sums(integers(rows, "span_count") * is_request)),
+            "error_count": numbers(alike.sums(integers(rows, "error_count") * is_request)),
+            "endpoint_count": numbers(_endpoint_counts(alike, rows)),
+        }
+    )
+    requests = rows.select(["service_name", "latency_bins", "latency_counts"]).filter(rows.column("is_request"))
+    alike = groups(requests.column("service_name"))
+    known = requests.column("service_name").take(pa.array(alike.example)).combine_chunks()
+    place = pc.index_in(found.column("service_name"), value_set=known)
+    for name, values in _latencies(alike, requests).items():
+        found = found.append_column(name, numbers(values).take(place))
+    return found.sort_by("service_name")
 
 
 def endpoints(
-    asked: MinuteFilter, relations: Relations, ask: Ask, *, limit: int, after: tuple[str, str, str] | None = None
+    asked: MinuteFilter, relations: Relations, *, limit: int, after: tuple[str, str, str] | None = None
 ) -> pa.Table:
     """One row for each endpoint that was called, in the order of service, endpoint and kind.
 
@@ -94,81 +101,92 @@ def endpoints(
         service_name (empty for none), endpoint, kind, is_request, request_count, error_count, first_seen_at, last_seen_at
         (minutes), p50_ns, p95_ns, p99_ns, avg_ns, max_ns.
     """
-    minutes = relations.of("endpoint_minutes", since=asked.since, until=asked.until)
-    where, values = asked.conditions, asked.values
+    rows = _minutes(asked, relations)
+    names = {"service_name": pc.fill_null(rows.column("service_name"), ""), "endpoint": rows.column("endpoint"),
+             "kind": rows.column("kind")}  # fmt: skip
+    alike = groups(*names.values())
+    every = pa.table(names).take(pa.array(alike.example)).append_column("group", numbers(np.arange(len(alike))))
     if after is not None:
-        where += f" AND {_later_than('after')}"
-        values |= dict(zip(("after_service", "after_endpoint", "after_kind"), after, strict=True))
-    found = ask(_ENDPOINTS.format(rows=minutes.text, where=where), values | {"limit": limit}, minutes)
-    if not found.num_rows:
-        return found
-    last = [found.column(name)[-1].as_py() for name in ("service_name", "endpoint", "kind")]
-    where += f" AND NOT {_later_than('last')}"
-    values |= dict(zip(("last_service", "last_endpoint", "last_kind"), last, strict=True))
-    histograms = _HISTOGRAMS.format(rows=minutes.text, where=where, keys=f"{_SERVICE} AS service_name, endpoint, kind")
-    latency = _latencies(ask(histograms, values, minutes), _BY)
-    for name in latency.column_names[len(_BY) :]:  # of the same endpoints in the same order
-        found = found.append_column(name, latency.column(name))
+        every = every.filter(_later(every, after))
+    shown = every.sort_by([(name, "ascending") for name in names]).slice(0, limit)
+    place = np.full(len(alike), -1)
+    place[shown.column("group").to_numpy()] = np.arange(len(shown))
+    is_shown = place[alike.of_row] >= 0
+    rows = rows.filter(booleans(is_shown))
+    of_shown = Groups(place[alike.of_row][is_shown], np.arange(len(shown)))
+    found = shown.select([*names])
+    counts = {"request_count": "span_count", "error_count": "error_count"}
+    columns = {
+        "is_request": booleans(of_shown.sums(rows.column("is_request").to_numpy()) > 0),
+        **{name: numbers(of_shown.sums(integers(rows, source))) for name, source in counts.items()},
+        **_seen(of_shown, rows),
+        **{name: numbers(values) for name, values in _latencies(of_shown, rows).items()},
+    }
+    for name, column in columns.items():
+        found = found.append_column(name, column)
     return found
 
 
-def _latencies(histograms: pa.Table, keys: tuple[str, ...]) -> pa.Table:
-    """The latencies of each key.
-
-    Args:
-        histograms: the keys, bin and counted; in order.
-    """
-    alike = groups(*(histograms.column(name) for name in keys))
-    offsets = np.append(alike.example, len(histograms))
-    found = latencies(offsets, histograms.column("bin").to_numpy(), histograms.column("counted").to_numpy())
-    of_group = histograms.select(keys).take(pa.array(alike.example))
-    for name, values in found.items():
-        of_group = of_group.append_column(name, numbers(values))
-    return of_group
-
-
-_SERVICES = f"""
-    SELECT service_name,
-        coalesce(list_sort(list(DISTINCT environment) FILTER (environment IS NOT NULL)), []) AS environments,
-        list_sort(list(DISTINCT coalesce(cluster, '{DEFAULT_CLUSTER}'))) AS clusters,
-        coalesce(list_sort(list(DISTINCT service_version) FILTER (service_version IS NOT NULL)), []) AS versions,
-        max(sdk_language) AS sdk_language,
-        min(first_seen_at) AS first_seen_at, max(last_seen_at) AS last_seen_at,
-        sum(span_count)::BIGINT AS span_count,
-        coalesce(sum(span_count) FILTER (is_request), 0)::BIGINT AS request_count,
-        coalesce(sum(error_count) FILTER (is_request), 0)::BIGINT AS error_count,
-        count(DISTINCT endpoint) AS endpoint_count
-    FROM (
-        SELECT service_name, environment, cluster, service_version, sdk_language, endpoint, is_request,
-            min(minute) AS first_seen_at, max(minute) AS last_seen_at, sum(span_count) AS span_count,
-            sum(error_count) AS error_count
-        FROM ({{rows}}) WHERE {{where}} GROUP BY ALL)
-    GROUP BY service_name ORDER BY service_name
-"""
-
-_BY = ("service_name", "endpoint", "kind")
-_SERVICE = "coalesce(service_name, '')"
-_ENDPOINT = f"{_SERVICE}, endpoint, kind"
-"""What an endpoint is told apart by."""
+def _minutes(asked: MinuteFilter, relations: Relations) -> pa.Table:
+    """The rows of `endpoint_minutes` that are asked about."""
+    rows = relations.rows("endpoint_minutes", _COLUMNS, since=asked.since, until=asked.until)
+    minute = rows.column("minute")
+    wanted = pc.and_(pc.greater_equal(minute, pa.scalar(asked.since)), pc.less(minute, pa.scalar(asked.until)))
+    if asked.service is not None:
+        wanted = pc.and_(wanted, pc.equal(rows.column("service_name"), asked.service))
+    if asked.environment is not None:
+        wanted = pc.and_(wanted, pc.equal(rows.column("environment"), asked.environment))
+    if asked.cluster is not None:
+        wanted = pc.and_(wanted, pc.equal(_cluster(rows), asked.cluster))
+    return _kept(rows, wanted)
 
 
-def _later_than(name: str) -> str:
-    """A condition: the endpoint comes after the one of `$<name>_service`, `$<name>_endpoint` and `$<name>_kind`."""
-    return (
-        f"({_SERVICE} > ${name}_service OR ({_SERVICE} = ${name}_service AND (endpoint > ${name}_endpoint "
-        f"OR (endpoint = ${name}_endpoint AND kind > ${name}_kind))))"
+def _kept(rows: pa.Table, wanted: pa.ChunkedArray) -> pa.Table:
+    """The rows that are wanted; mostly that is all of them, and nothing has to be copied."""
+    return rows if pc.all(wanted, min_count=0).as_py() else rows.filter(wanted)
+
+
+def _cluster(rows: pa.Table) -> pa.ChunkedArray:
+    return pc.fill_null(rows.column("cluster"), DEFAULT_CLUSTER)
+
+
+def _seen(alike: Groups, rows: pa.Table) -> dict[str, pa.Array]:
+    """The first and the last minute of each group."""
+    minute = integers(rows, "minute")
+    return {"first_seen_at": times(alike.lowest(minute)), "last_seen_at": times(alike.highest(minute))}
+
+
+def _endpoint_counts(alike: Groups, rows: pa.Table) -> Integers:
+    """How many endpoints the rows of each group are of."""
+    pairs = groups(alike.of_row, rows.column("endpoint"))
+    return np.bincount(alike.of_row[pairs.example], minlength=len(alike))
+
+
+def _distinct(alike: Groups, column: pa.ChunkedArray) -> tuple[Integers, pa.ChunkedArray]:
+    """The values of a column in each group, in order and without null, and where those of each group begin and end."""
+    pairs = groups(alike.of_row, column)
+    values = pa.table({"group": numbers(alike.of_row[pairs.example]), "value": column.take(pa.array(pairs.example))})
+    values = values.filter(pc.is_valid(values.column("value"))).sort_by([("group", "ascending"), ("value", "ascending")])
+    return np.searchsorted(values.column("group").to_numpy(), np.arange(len(alike) + 1)), values.column("value")
+
+
+def _listed(alike: Groups, column: pa.ChunkedArray) -> pa.ListArray:
+    offsets, values = _distinct(alike, column)
+    return pa.ListArray.from_arrays(numbers(offsets.astype(np.int32)), values.combine_chunks())
+
+
+def _latencies(alike: Groups, rows: pa.Table) -> dict[str, npt.NDArray[np.float64]]:
+    """The latencies of each group, from all of its rows together."""
+    bins, counts = (rows.column(name).combine_chunks() for name in ("latency_bins", "latency_counts"))
+    merged_bins, merged_counts = merged(
+        alike.of_row[owners_of(bins)], len(alike), bins.flatten().to_numpy(), counts.flatten().to_numpy()
     )
+    offsets = offsets_of(merged_bins).astype(np.int64)
+    return latencies(offsets, merged_bins.flatten().to_numpy(), merged_counts.flatten().to_numpy())
 
 
-_ENDPOINTS = f"""
-    SELECT {_SERVICE} AS service_name, endpoint, kind, bool_or(is_request) AS is_request,
-        sum(span_count)::BIGINT AS request_count, sum(error_count)::BIGINT AS error_count,
-        min(minute) AS first_seen_at, max(minute) AS last_seen_at
-    FROM ({{rows}}) WHERE {{where}} GROUP BY {_ENDPOINT} ORDER BY {_ENDPOINT} LIMIT $limit
-"""
-
-_HISTOGRAMS = """
-    SELECT {keys}, bin, sum(counted)::BIGINT AS counted
-    FROM (SELECT {keys}, unnest(latency_bins) AS bin, unnest(latency_counts) AS counted FROM ({rows}) WHERE {where})
-    GROUP BY ALL ORDER BY ALL
-"""
+def _later(endpoints: pa.Table, than: tuple[str, str, str]) -> pa.ChunkedArray:
+    """Which endpoints come after one, by service, endpoint and kind."""
+    service, endpoint, kind = (endpoints.column(name) for name in ("service_name", "endpoint", "kind"))
+    of_endpoint = pc.or_(pc.greater(endpoint, than[1]), pc.and_(pc.equal(endpoint, than[1]), pc.greater(kind, than[2])))
+    return pc.or_(pc.greater(service, than[0]), pc.and_(pc.equal(service, than[0]), of_endpoint))

@@ -34,7 +34,7 @@ from .errors import QueryError
 from .file_cache import FileCache
 from .folder import LakeFolder, open_folder
 from .relations import LandingCache, Relation, Relations
-from .result import Result, refusals
+from .result import Result, Rows, refusals
 from .search import Query, metrics_query, search_query
 from .search.explain import Explainer, Step
 from .search.metrics import Steps, series
@@ -152,7 +152,7 @@ class Lake:
             trace_id: 32 hex digits, any case.
         """
         rows = trace_view.spans_of(trace_id.lower(), self._relations(), self._table, max_spans=max_spans)
-        return self._ask("SELECT * FROM _found", tables={"_found": rows})
+        return Result(Rows(rows))
 
     def trace_view(self, trace_id: str, *, max_spans: int = TRACE_MAX_SPANS) -> TraceView | None:
         """One trace as the API shows it, None if there is no such trace.
@@ -224,7 +224,7 @@ class Lake:
         found = deploys.page(
             self._relations(), since=since, until=until, service=service, environment=environment, limit=limit, before=before
         )
-        return self._ask("SELECT * FROM _found", tables={"_found": found})
+        return Result(Rows(found))
 
     def deploy(self, deploy_id: str) -> dict[str, Any] | None:
         """One deploy, as a row of `deploy_page`; None if there is no such deploy."""
@@ -280,7 +280,7 @@ class Lake:
         queries.check_times(since=asked.since, until=asked.until)
         relations = self._relations()
         found = error_view.page(asked, relations, decisions=decisions, status=status, sort=sort, limit=limit, after=after)
-        return self._ask("SELECT * FROM _found", tables={"_found": found})
+        return Result(Rows(found))
 
     def error_view(
         self, fingerprint: str, *, since: dt.datetime, until: dt.datetime, decisions: Mapping[str, Decision] = _NO_DECISIONS
@@ -313,7 +313,7 @@ class Lake:
         queries.check_times(since=since, until=until)
         asked = ErrorFilter(since, until, fingerprint=fingerprint)
         found = error_view.occurrences(asked, self._relations(), self._table, limit=limit, before=before)
-        return None if found is None else self._ask("SELECT * FROM _found", tables={"_found": found})
+        return None if found is None else Result(Rows(found))
 
     def has_error(self, fingerprint: str) -> bool:
         """Whether the lake keeps an error of this fingerprint."""
@@ -350,7 +350,7 @@ class Lake:
         queries.check_times(since=since, until=until)
         asked = TraceFilter(since, until, around, limit, service, min_duration_ns, status, before)
         found = trace_list.page(asked, self._relations(), self._table)
-        return self._ask("SELECT * FROM _found", tables={"_found": found})
+        return Result(Rows(found))
 
     def search(
         self,
@@ -380,7 +380,7 @@ class Lake:
         """
         queries.check_times(since=since, until=until)
         found = self._searched(SearchPage(search_query(query), since, until, around, limit, before), self._in_time())
-        return self._ask("SELECT * FROM _found", tables={"_found": found})
+        return Result(Rows(found))
 
     def explain_search(
         self,
@@ -402,7 +402,7 @@ class Lake:
         explainer = Explainer(self.snapshot(), self._in_time())
         asked = SearchPage(search_query(query), since, until, around, limit, before)
         found = self._searched(asked, explainer.ask, explainer.snapshot)
-        return self._ask("SELECT * FROM _found", tables={"_found": found}), explainer.steps
+        return Result(Rows(found)), explainer.steps
 
     def _searched(self, asked: SearchPage, ask: Ask, snapshot: Snapshot | None = None) -> pa.Table:
         snapshot = snapshot or self.snapshot()
@@ -437,7 +437,7 @@ class Lake:
         steps = Steps(since, until, step_s)
         relations, promoted = self._relations(snapshot), snapshot.lake.promoted
         found = series(read, steps, relations, promoted, around, self._in_time())
-        return self._ask("SELECT * FROM _found", tables={"_found": found})
+        return Result(Rows(found))
 
     def services(self, *, since: dt.datetime, until: dt.datetime, cluster: str | None = None) -> Result:
         """What each service did in a window, which is widened to whole minutes; by name.
@@ -448,8 +448,8 @@ class Lake:
         Raises:
             InvalidParameter: a time has no time zone.
         """
-        found = services.services(_minutes(since, until, cluster=cluster), self._relations(), self._table)
-        return self._ask("SELECT * FROM _found", tables={"_found": found})
+        found = services.services(_minutes(since, until, cluster=cluster), self._relations())
+        return Result(Rows(found))
 
     def endpoints(
         self,
@@ -475,8 +475,8 @@ class Lake:
             InvalidParameter: a time has no time zone.
         """
         asked = _minutes(since, until, service=service, environment=environment, cluster=cluster)
-        found = services.endpoints(asked, self._relations(), self._table, limit=limit, after=after)
-        return self._ask("SELECT * FROM _found", tables={"_found": found})
+        found = services.endpoints(asked, self._relations(), limit=limit, after=after)
+        return Result(Rows(found))
 
     def topology(self, *, since: dt.datetime, until: dt.datetime, cluster: str | None = None) -> Topology:
         """Who called whom in a window, which is widened to whole minutes.
@@ -487,7 +487,7 @@ class Lake:
         Raises:
             InvalidParameter: a time has no time zone.
         """
-        return topology.topology(_minutes(since, until, cluster=cluster), self._relations(), self._table)
+        return topology.topology(_minutes(since, until, cluster=cluster), self._relations())
 
     def service_edges(self, *, since: dt.datetime, until: dt.datetime, cluster: str | None = None) -> Result:
         """The edges of `topology` alone.
@@ -495,8 +495,8 @@ class Lake:
         Raises:
             InvalidParameter: a time has no time zone.
         """
-        found = topology.edges(_minutes(since, until, cluster=cluster), self._relations(), self._table)
-        return self._ask("SELECT * FROM _found", tables={"_found": found})
+        found = topology.edges(_minutes(since, until, cluster=cluster), self._relations())
+        return Result(Rows(found))
 
     def close(self) -> None:
         """Give memory and files back; the lake cannot be used afterwards."""

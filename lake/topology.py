@@ -17,10 +17,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .derived.edges import resolved
+from .derived.edges import joined, resolved
 from .derived.grouping import groups
 from .derived.histogram import latencies, merged
-from .relations import Ask, Relations, shifted
+from .derived.sides import SCHEMA
+from .relations import Relations, shifted
+from .schema import TIMESTAMP
 from .services import DEFAULT_CLUSTER, MinuteFilter, services
 from .wire.arrays import numbers, offsets_of, owners_of
 
@@ -39,16 +41,16 @@ class Topology:
     """source, target, type, inferred, call_count, error_count, p50_ns, p95_ns, p99_ns, avg_ns; by source and target."""
 
 
-def topology(asked: MinuteFilter, relations: Relations, ask: Ask) -> Topology:
+def topology(asked: MinuteFilter, relations: Relations) -> Topology:
     """The graph of a window of whole minutes."""
-    calls = _calls(asked, relations, ask)
-    known = services(asked, relations, ask)
+    calls = _calls(asked, relations)
+    known = services(asked, relations)
     return Topology(_nodes(known, calls), _edges(calls))
 
 
-def edges(asked: MinuteFilter, relations: Relations, ask: Ask) -> pa.Table:
+def edges(asked: MinuteFilter, relations: Relations) -> pa.Table:
     """The edges of the graph alone."""
-    return _edges(_calls(asked, relations, ask))
+    return _edges(_calls(asked, relations))
 
 
 def _edges(calls: pa.Table) -> pa.Table:
@@ -114,24 +116,28 @@ def _summed(calls: pa.Table, keys: tuple[str, ...], shared: tuple[str, ...]) -> 
     return rows.sort_by([(name, "ascending") for name in keys])
 
 
-def _calls(asked: MinuteFilter, relations: Relations, ask: Ask) -> pa.Table:
+def _calls(asked: MinuteFilter, relations: Relations) -> pa.Table:
     """The calls of the window's minutes that begin or end in the cluster that is asked for."""
     first, last = shifted(asked.since, -SIDES_WITHIN), shifted(asked.until, SIDES_WITHIN)
-    rows = relations.of("service_edges", since=first, until=last)
-    values = {"since": asked.since, "until": asked.until, "first": first, "last": last}
-    calls = resolved(ask(_KNOWN.format(rows=rows.text), values, rows))
+    rows = relations.digest("service_edges", SCHEMA.names, joined, since=first, until=last, by_hour=True)
+    calls = resolved(rows.filter(_known(rows, asked, first, last)))
     begins, ends = calls.column("start_time"), (calls.column("source"), calls.column("target"))
     inside = pc.and_(pc.greater_equal(begins, pa.scalar(asked.since)), pc.less(begins, pa.scalar(asked.until)))
     calls = calls.filter(pc.and_(inside, pc.and_(*(pc.is_valid(end) for end in ends))))
     return calls if asked.cluster is None else calls.filter(_touches(calls, asked.cluster))
 
 
-_KNOWN = """
-    WITH rows AS (SELECT * FROM ({rows}) WHERE start_time >= $first AND start_time < $last)
-    SELECT * FROM rows WHERE CASE
-        WHEN role = 'edge' THEN start_time >= $since AND start_time < $until
-        -- a server without parent is of use only where some client waits for its server
-        WHEN role = 'callee' AND parent_key IS NULL AND source IS NULL
-            THEN trace_key IN (SELECT trace_key FROM rows WHERE role = 'caller')
-        ELSE true END
-"""
+def _known(rows: pa.Table, asked: MinuteFilter, first: dt.datetime, last: dt.datetime) -> pa.ChunkedArray:
+    """Which rows tell of the calls of the window: calls of its minutes, and sides from `first` to `last`."""
+    start, role = rows.column("start_time"), rows.column("role")
+    is_edge = pc.equal(role, "edge")
+    begin, end = (
+        pc.if_else(is_edge, pa.scalar(of_edge, TIMESTAMP), pa.scalar(of_side, TIMESTAMP))
+        for of_edge, of_side in ((asked.since, first), (asked.until, last))
+    )
+    # a server without parent is of use only where some client waits for its server
+    callers = rows.column("trace_key").filter(pc.equal(role, "caller"))
+    is_awaited = pc.is_in(rows.column("trace_key"), value_set=callers.combine_chunks())
+    knows_caller = pc.or_(pc.is_valid(rows.column("parent_key")), pc.is_valid(rows.column("source")))
+    is_of_use = pc.or_(pc.or_(is_edge, knows_caller), is_awaited)
+    return pc.and_(is_of_use, pc.and_(pc.greater_equal(start, begin), pc.less(start, end)))
