@@ -1,0 +1,282 @@
+"""World: requests of services that drift, have hours of day, change their mix and fail in bursts - with or without a deploy.
+
+Takes   a scenario and a generator of random numbers.
+Gives   counts of many trials at once: an endpoint that is deployed and others that are not, on the day and on days before.
+Refuses nothing.
+
+A trial is a deploy at minute 0. Durations are log-normal in two strata (light and heavy payloads), a share of requests goes
+a slow way whose extra time is Pareto distributed. Each endpoint drifts as an autoregression of minutes, all together as
+another one. Scenarios of one background share the days before, trial by trial: most of the cost is there, and what differs
+between two rows of the table is then the deploy alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lake.analysis.quantiles import LOG_GROWTH, Floats
+
+Integers = npt.NDArray[np.int64]
+Singles = npt.NDArray[np.float32]
+
+BINS = 400
+FIRST_BIN = 728
+"""Of durations of 1.8 ms; the last one holds all from 5 s."""
+
+STRATA = 2
+OFFSETS = (-60, -30, 0, 30, 60)
+GUARD = 2
+"""Minutes after a deploy that are left out."""
+
+LATER = 30
+"""Minute of a second deploy, if there is one."""
+
+_MEDIAN_NS = 20e6
+_HEAVY = np.log(2.0)
+_SIGMA = 0.55
+_SLOW_SHARE, _SLOW, _PARETO = 0.08, np.log(2.0), 2.5
+_HEAVY_SHARE = 0.30
+_ERROR_AUTOCORRELATION = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """How services are when nobody deploys."""
+
+    per_minute: float = 40.0
+    ramp: float = 1.0
+    """Durations an hour later, every day; half as much, in logarithms, for the controls."""
+    own_drift: float = 0.03
+    shared_drift: float = 0.02
+    autocorrelation: float = 0.95
+    error_rate: float = 0.01
+    burst: float = 0.5
+    """Coefficient of variation of the error rate from minute to minute."""
+    controls: int = 4
+    days: int = 7
+    after_end: int = GUARD + 60
+    """Minute at which the window after the deploy ends: another deploy of the service cuts it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What happens at minute 0. Effects are factors of durations unless said otherwise."""
+
+    name: str
+    background: Background = Background()
+    change: float = 1.0
+    """Of the deployed endpoint."""
+    tail: float = 1.0
+    """The same of its slow way only."""
+    shared: float = 1.0
+    """Of all endpoints."""
+    heavy: float = _HEAVY_SHARE
+    """Share of heavy requests from then on."""
+    neighbour: float = 1.0
+    """Of one of the controls, which is deployed at the same time."""
+    later: float = 1.0
+    """Of the deployed endpoint from minute `LATER` on."""
+    error_factor: float = 1.0
+    """Of the error rate of the deployed endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Counts of the days before; endpoint 0 is the deployed one."""
+
+    histograms: Floats
+    """(trial, endpoint, placebo, side, stratum, bin)."""
+    errors: Floats
+    """(trial, endpoint, placebo, side)."""
+    counts: Floats
+    day: Integers
+    """(placebo,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """Counts of the day of the deploy."""
+
+    blocks: Floats
+    """(trial, endpoint, side, block, stratum, bin)."""
+    errors: Floats
+    """(trial, endpoint, side, block)."""
+    counts: Floats
+    minute_means: Floats
+    """(trial, side, minute) of the deployed endpoint, ms; NaN for a minute without requests."""
+    sums: Floats
+    """(trial, side, power): number, sum and sum of squares of its durations in ms."""
+
+
+def history(background: Background, trials: int, random: np.random.Generator) -> History:
+    """The days before, of some trials."""
+    edges = (-60, 0, GUARD, background.after_end)
+    bounds = np.array(sorted({offset + edge for offset in OFFSETS for edge in edges}))
+    shape = (trials, background.controls + 1, background.days, bounds[-1] - bounds[0])
+    requests = _requests(shape, Scenario("", background), background, None, random)
+    histograms, errors, counts = (
+        _windows(values, bounds[:-1], background.after_end) for values in _counted(requests, shape, bounds)
+    )
+    return History(histograms, errors, counts, np.repeat(np.arange(background.days), len(OFFSETS)))
+
+
+def day(scenario: Scenario, trials: int, random: np.random.Generator) -> Day:
+    """The day of the deploy, of some trials."""
+    background = scenario.background
+    end = background.after_end
+    bounds = np.array([*range(-60, 1, 10), *range(GUARD, end, 10), end])
+    shape = (trials, background.controls + 1, 1, end + 60)
+    requests = _requests(shape, scenario, background, np.arange(-60, end), random)
+    blocks, errors, counts = (_sides(values[:, :, 0]) for values in _counted(requests, shape, bounds))
+    return Day(blocks, errors, counts, *_moments(requests, shape))
+
+
+def _windows(values: Floats, begins: Integers, after_end: int) -> Floats:
+    """(trial, endpoint, placebo, side, ...) of (trial, endpoint, day, segment, ...)."""
+    found = []
+    for offset in OFFSETS:
+        edges = ((offset - 60, offset), (offset + GUARD, offset + after_end))
+        inside = [(begins >= low) & (begins < high) for low, high in edges]
+        found.append(np.stack([values[:, :, :, segments].sum(3) for segments in inside], 3))
+    windows = np.stack(found, 3)
+    return windows.reshape(*windows.shape[:2], -1, *windows.shape[4:])
+
+
+def _sides(values: Floats) -> Floats:
+    """(trial, endpoint, side, block, ...) of (trial, endpoint, segment, ...); a block that is cut off is empty."""
+    before, after = values[:, :, :6], values[:, :, 7:]
+    missing = np.zeros((*after.shape[:2], 6 - after.shape[2], *after.shape[3:]))
+    return np.stack((before, np.concatenate((after, missing), 2)), 2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Requests:
+    cell: Integers
+    """Flat index into (trial, endpoint, day, minute)."""
+    logs: Singles
+    """Logarithm of the duration in ns."""
+    is_heavy: npt.NDArray[np.bool_]
+    count: Integers
+    """Requests of each cell."""
+    errors: Integers
+    """Failed ones of each cell."""
+
+
+def _requests(
+    shape: tuple[int, ...],
+    scenario: Scenario,
+    background: Background,
+    minutes: Integers | None,
+    random: np.random.Generator,
+) -> _Requests:
+    """The requests of each minute.
+
+    Args:
+        minutes: those after the deploy; None on a day without one.
+    """
+    after = np.zeros(shape[-1], np.bool_) if minutes is None else minutes >= 0
+    count = random.poisson(background.per_minute, shape)
+    level = _drift(shape, background, random)
+    heavy, tail = np.full(shape, _HEAVY_SHARE, np.float32), np.zeros(shape, np.float32)
+    heavy[:, 0, :, after] = scenario.heavy
+    tail[:, 0, :, after] = np.log(scenario.tail)
+    if minutes is not None:
+        level += np.float32(np.log(scenario.shared)) * after
+        level[:, 0] += np.log(scenario.change) * after + np.log(scenario.later) * (minutes >= LATER)
+        level[:, 1] += np.log(scenario.neighbour) * after
+    errors = random.binomial(count, _error_rate(shape, scenario, background, after, random))
+    flat = count.ravel()
+    logs, is_heavy = _durations(flat, level.ravel(), heavy.ravel(), tail.ravel(), random)
+    return _Requests(np.repeat(np.arange(len(flat)), flat), logs, is_heavy, flat, errors.ravel())
+
+
+def _drift(shape: tuple[int, ...], background: Background, random: np.random.Generator) -> Singles:
+    """Logarithm of what durations of each minute are multiplied with."""
+    factor = background.autocorrelation
+    level = np.float32(background.own_drift) * _autoregression(shape, factor, random)
+    level += np.float32(background.shared_drift) * _autoregression((shape[0], 1, *shape[2:]), factor, random)
+    ramp = np.log(background.ramp) * (np.arange(shape[-1]) - shape[-1] / 2).astype(np.float32) / 60
+    level[:, 0] += ramp
+    level[:, 1:] += ramp / 2
+    return level
+
+
+def _error_rate(
+    shape: tuple[int, ...],
+    scenario: Scenario,
+    background: Background,
+    after: npt.NDArray[np.bool_],
+    random: np.random.Generator,
+) -> Floats:
+    sigma = np.sqrt(np.log(1 + background.burst**2))
+    rate = background.error_rate * np.exp(sigma * _autoregression(shape, _ERROR_AUTOCORRELATION, random) - sigma**2 / 2)
+    rate[:, 0, :, after] *= scenario.error_factor
+    found: Floats = np.minimum(rate, 0.5)
+    return found
+
+
+def _autoregression(shape: tuple[int, ...], factor: float, random: np.random.Generator) -> Singles:
+    """Stationary AR(1) of variance 1 along the last axis."""
+    found = random.standard_normal(shape, np.float32)
+    found[..., 1:] *= np.float32(np.sqrt(1 - factor**2))
+    for place in range(1, shape[-1]):
+        found[..., place] += np.float32(factor) * found[..., place - 1]
+    return found
+
+
+def _durations(
+    count: Integers, level: Singles, heavy: Singles, tail: Singles, random: np.random.Generator
+) -> tuple[Singles, npt.NDArray[np.bool_]]:
+    """The logarithm of the duration in ns of each request, and whether its payload is heavy."""
+    total = int(count.sum())
+    logs = random.standard_normal(total, np.float32)
+    logs *= np.float32(_SIGMA)
+    logs += np.repeat(level + np.float32(np.log(_MEDIAN_NS)), count)
+    is_heavy = random.random(total, np.float32) < np.repeat(heavy, count)
+    logs += np.float32(_HEAVY) * is_heavy
+    slow = np.flatnonzero(random.random(total, np.float32) < np.float32(_SLOW_SHARE))
+    extra = random.standard_exponential(len(slow), np.float32) / np.float32(_PARETO) + np.float32(_SLOW)
+    logs[slow] += extra + np.repeat(tail, count)[slow]
+    return logs, is_heavy
+
+
+def _counted(requests: _Requests, shape: tuple[int, ...], bounds: Integers) -> tuple[Floats, Floats, Floats]:
+    """Histograms, errors and requests by segment: (trial, endpoint, day, segment, ...).
+
+    Args:
+        bounds: minutes at which segments begin, and the last one ends.
+    """
+    segments = len(bounds) - 1
+    segment = np.searchsorted(bounds, np.arange(bounds[0], bounds[-1]), "right") - 1
+    place = (np.arange(np.prod(shape[:3]))[:, None] * segments + segment).ravel()
+    size = (*shape[:3], segments)
+    bins = (requests.logs * np.float32(1 / LOG_GROWTH) - np.float32(FIRST_BIN)).astype(np.int32)
+    key = np.repeat(place * (STRATA * BINS), requests.count)
+    key += np.clip(bins, 0, BINS - 1, out=bins) + requests.is_heavy * np.int32(BINS)
+    cells = int(np.prod(size))
+    histograms = np.bincount(key, minlength=cells * STRATA * BINS).astype(np.float64)
+    errors, counts = (
+        np.bincount(place, weights=values, minlength=cells).astype(np.float64).reshape(size)
+        for values in (requests.errors, requests.count)
+    )
+    return histograms.reshape(*size, STRATA, BINS), errors, counts
+
+
+def _moments(requests: _Requests, shape: tuple[int, ...]) -> tuple[Floats, Floats]:
+    """What the naive methods look at, of endpoint 0."""
+    trials, endpoints, _, minutes = shape
+    cell = requests.cell
+    minute = cell % minutes - 60
+    wanted = (cell // minutes % endpoints == 0) & ((minute < 0) | (minute >= GUARD))
+    duration_ms = np.exp(requests.logs[wanted].astype(np.float64)) / 1e6
+    trial, minute = cell[wanted] // (minutes * endpoints), minute[wanted]
+    at = trial * 2 + (minute >= 0)
+    sums = [np.bincount(at, weights=duration_ms**power, minlength=trials * 2) for power in (0, 1, 2)]
+    at = at * 60 + np.where(minute < 0, minute + 60, minute - GUARD)
+    count, total = (np.bincount(at, weights=weights, minlength=trials * 120) for weights in (None, duration_ms))
+    with np.errstate(invalid="ignore"):
+        means = (total / count).reshape(trials, 2, 60)
+    return means, np.stack(sums, -1).astype(np.float64).reshape(trials, 2, 3)
