@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lake.analysis.critical_path import Tree, critical_paths, self_times
@@ -170,6 +170,7 @@ def walked(spans, name, low, high):
     return found
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_a_generated_path_is_that_of_a_plain_walk(random):
     spans = generated(random, 1)
@@ -177,6 +178,7 @@ def test_a_generated_path_is_that_of_a_plain_walk(random):
     assert path(spans) == expected
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_the_parts_add_up_to_the_change_of_the_mean(random):
     sides = [generated(random, random.randint(1, 6)) for _ in range(2)]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lake.analysis.quantiles import LOG_GROWTH, log_quantile, mean_ns, mixed, share_below, standard_errors
@@ -16,6 +16,7 @@ def histogram(durations_ns):
     return np.bincount(bins_of(durations_ns) - FIRST, minlength=BINS).astype(float)
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.integers(1, 10**6), st.floats(0.01, 0.99))
 def test_a_quantile_is_that_of_the_durations_within_a_bin(seed, share):
     durations = np.random.default_rng(seed).lognormal(16.8, 0.4, 300).astype(np.int64)
