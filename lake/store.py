@@ -33,6 +33,7 @@ from .error_view import ErrorView
 from .errors import QueryError
 from .file_cache import FileCache
 from .folder import LakeFolder, open_folder
+from .relations import Ask as RunsSql
 from .relations import LandingCache, Relation, Relations
 from .result import Result, Rows, refusals
 from .search import Query, metrics_query, search_query
@@ -128,6 +129,17 @@ class Lake:
         """
         relations = Relations(self.snapshot(), self._shared.landing, self._shared.files, inside=inside)
         return Views(relations.names, relations.views(words(query)))
+
+    def tables(self) -> tuple[Relations, RunsSql]:
+        """The tables of its snapshot, and what runs SQL over a part of them, for who asks much of one time at once.
+
+        Each query may take as long as a search (`LakeSettings.search_timeout_s`), then it is `QueryTimeout`.
+        """
+
+        def ask(query: str, params: Mapping[str, Any], source: Relation) -> pa.Table:
+            return self._in_time()("", query, params, source)
+
+        return self._relations(), ask
 
     def spans(
         self,

@@ -20,11 +20,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import URL, Connection, Row, delete, insert, or_, select, tuple_, update
+from sqlalchemy import URL, Connection, Engine, Row, delete, insert, or_, select, tuple_, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from ..disk import Disk, make_folders_durably
 from ..errors import ControlError, Overloaded
+from .alert_tables import forget_alerts
 from .database import keys, open_database, projects, sqlite_url, writing
 from .decisions import Decisions, forget
 from .keys import (
@@ -96,6 +97,11 @@ class Control:
 
     def close(self) -> None:
         self._engine.dispose()
+
+    @property
+    def engine(self) -> Engine:
+        """For who keeps other things in the same database (`scheduler.alerts.store`)."""
+        return self._engine
 
     def authenticate(self, key: str) -> Principal | None:
         """Whose key this is; None if it is none, unknown or revoked.
@@ -175,6 +181,7 @@ class Control:
         with writing(self._engine) as connection, connection.begin():
             forget(connection, name)
             forget_project(connection, name)
+            forget_alerts(connection, name)
             connection.execute(delete(keys).where(keys.c.project == name))
             connection.execute(delete(projects).where(projects.c.name == name))
         return moved

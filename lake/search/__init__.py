@@ -11,7 +11,7 @@ Refuses texts that are no query: `InvalidQuery`, with position and expectation.
     conditions             conditions on a span -> SQL
     spansets               sets of spans and pipelines -> SQL
     candidates, run        which traces can be meant, which ones are
-    metrics                numbers over time
+    metrics, totals        numbers over time; what many queries say of one window
     explain                what a search ran and read
 """
 

@@ -13,14 +13,16 @@ rate() and count_over_time() have a 0 where a series has no span; the others hav
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from .. import queries
 from ..errors import InvalidParameter
-from ..relations import Relation, Relations, shifted
+from ..relations import Relation, shifted
 from ..schema import SPAN_IDENTITY, SPAN_RECENCY, Promoted
 from .candidates import CandidateSql
 from .conditions import Conditions, fields_of
@@ -69,8 +71,21 @@ class Steps:
         return -(-(self.until - self.since) // dt.timedelta(microseconds=self.step_us))
 
 
+class SpanTables(Protocol):
+    """Where spans can be read from: the tables of a snapshot, or a part of them that is in memory."""
+
+    def of(
+        self, name: str, *, since: dt.datetime | None, until: dt.datetime | None, columns: Collection[str] | None
+    ) -> Relation: ...
+
+
+def reads_single_spans(query: Query) -> bool:
+    """Whether each span tells by itself if it is meant: then no span outside the window matters."""
+    return isinstance(query.spansets, Spanset) and not query.stages and all(map(is_of_span, fields_of(query)))
+
+
 def series(
-    query: Query, steps: Steps, spans: Relations, promoted: tuple[Promoted, ...], around: dt.timedelta, ask: Ask
+    query: Query, steps: Steps, spans: SpanTables, promoted: tuple[Promoted, ...], around: dt.timedelta, ask: Ask
 ) -> pa.Table:
     """The series of a metric: time (start of the step), labels (map), value; by labels, then time.
 
@@ -81,22 +96,21 @@ def series(
     assert metric is not None  # noqa: S101 - the caller checked
     values = Values()
     sql = SpansetSql(Columns(promoted), values)
-    is_simple = isinstance(query.spansets, Spanset) and not query.stages and all(map(is_of_span, fields_of(query)))
-    prepare = _single_spans if is_simple else _whole_traces
+    prepare = _single_spans if reads_single_spans(query) else _whole_traces
     relation, where = prepare(query, steps, spans, around, sql)
     begin, step = values.bind(steps.since), values.bind(steps.step_us)
     most = max(1, min(MAX_SERIES, MAX_VALUES // steps.count))
-    labels, value = _measured(metric, sql)
+    labels, value = measured(metric, sql.conditions())
     at = f"(epoch_us(s.start_time) - epoch_us({begin})) // {step}"
-    measured = f"SELECT {at} AS step, [{labels}]::VARCHAR[] AS labels, {value} AS x FROM {sql.source} WHERE {where}"
+    of_spans = f"SELECT {at} AS step, [{labels}]::VARCHAR[] AS labels, {value} AS x FROM {sql.source} WHERE {where}"
     is_count = metric.operand is None
     sql.expressions += [
-        ("measured", measured),
+        ("measured", of_spans),
         ("of_steps", _of_steps(metric, steps, values)),
         ("series", f"SELECT DISTINCT labels FROM of_steps LIMIT {most + 1}" if metric.by or not is_count else _ONE_SERIES),
         ("points", _FILLED.format(steps=values.bind(steps.count)) if is_count else _PRESENT),
     ]
-    names = ", ".join(map(values.bind, _label_names(metric)))
+    names = ", ".join(map(values.bind, label_names(metric)))
     text = f"""{sql.text()}
 SELECT {begin} + to_microseconds(step * {step}) AS time, MAP([{names}]::VARCHAR[], labels) AS labels, value::DOUBLE AS value,
     dense_rank() OVER (ORDER BY labels) AS series
@@ -118,7 +132,7 @@ _FILLED = """
 
 
 def _single_spans(
-    query: Query, steps: Steps, spans: Relations, around: dt.timedelta, sql: SpansetSql
+    query: Query, steps: Steps, spans: SpanTables, around: dt.timedelta, sql: SpansetSql
 ) -> tuple[Relation, str]:
     """The spans of the window as they came, and the condition on them."""
     assert isinstance(query.spansets, Spanset)  # noqa: S101 - the caller checked
@@ -129,7 +143,7 @@ def _single_spans(
 
 
 def _whole_traces(
-    query: Query, steps: Steps, spans: Relations, around: dt.timedelta, sql: SpansetSql
+    query: Query, steps: Steps, spans: SpanTables, around: dt.timedelta, sql: SpansetSql
 ) -> tuple[Relation, str]:
     """Every span, once, of the traces that can be meant, and the condition on them."""
     first, last = shifted(steps.since, -around), shifted(steps.until, around)
@@ -150,9 +164,8 @@ def _within(steps: Steps, values: Values) -> str:
     return f"s.start_time >= {values.bind(steps.since)} AND s.start_time < {values.bind(steps.until)}"
 
 
-def _measured(metric: Metric, sql: SpansetSql) -> tuple[str, str]:
+def measured(metric: Metric, conditions: Conditions) -> tuple[str, str]:
     """The labels of a span, and what is measured of it; durations in seconds."""
-    conditions = sql.conditions()
     labels = ", ".join(map(conditions.text, metric.by))
     if metric.operand is None:
         return labels, "1"
@@ -183,7 +196,8 @@ def _of_steps(metric: Metric, steps: Steps, values: Values) -> str:
     return f"SELECT step, labels, {function}(x) AS value FROM measured WHERE x IS NOT NULL GROUP BY step, labels"
 
 
-def _label_names(metric: Metric) -> list[str]:
+def label_names(metric: Metric) -> list[str]:
+    """What the labels of a series are called."""
     names = [text_of(operand).removeprefix(".") for operand in metric.by]
     own = _OWN_LABELS.get(metric.function)
     return [*names, own] if own else names

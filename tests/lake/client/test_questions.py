@@ -139,7 +139,7 @@ TYPED = {
 }  # fmt: skip
 """What a client has as a call of the API, with typed values, in the place of a question of a lake."""
 
-OF_FILES = {"folder", "path", "views"}
+OF_FILES = {"folder", "path", "tables", "views"}
 
 
 def test_whatever_a_lake_is_asked_a_client_is_asked_too():

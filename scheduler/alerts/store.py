@@ -1,0 +1,405 @@
+"""Store: rules, alerts, their history and silences in the control database.
+
+Takes   the engine of the control database (`lake.control.Control.engine`).
+Gives   what a lake's rules are and how its alerts stand; changes to them, each with the messages that follow from it in one
+        transaction.
+Refuses more than `MAX_RULES` rules of a lake (`InvalidParameter`). While the database cannot be read or written it raises
+        `Overloaded`: the client shall come back.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from sqlalchemy import ColumnElement, Connection, Engine, Table, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy.exc import DBAPIError
+
+from lake.control.alert_tables import alert_events, alert_rules, alert_silences, alert_states
+from lake.control.database import writing
+from lake.errors import InvalidParameter, Overloaded
+
+from .channels.channel import Channel
+from .judgement import Judged, end_all
+from .messages import event, message
+from .minute_counts import Series
+from .notifications import Notification
+from .records import (
+    Event,
+    Origin,
+    Place,
+    Silence,
+    StoredAlert,
+    StoredRule,
+    alert_values,
+    event_of,
+    event_values,
+    new_id,
+    rule_values,
+    silence_of,
+    silence_values,
+    stored_alert,
+    stored_rule,
+    us,
+)
+from .rules import Rule
+from .states import ACTIVE
+
+MAX_RULES = 1_000
+"""Rules of one lake."""
+MAX_SILENCES = 1_000
+
+EVENTS_KEPT = dt.timedelta(days=90)
+
+Enqueue = Callable[[Connection, Notification, Sequence[Channel], dt.datetime], None]
+"""Puts a message into the outbox, in the transaction of the change that it is about."""
+
+
+class AlertStore:
+    """The alerts of one control database. Safe for use by several threads and processes."""
+
+    def __init__(self, engine: Engine, enqueue: Enqueue, now: Callable[[], dt.datetime]) -> None:
+        self._engine = engine
+        self._enqueue = enqueue
+        self._now = now
+
+    # Rules
+
+    def create(self, place: Place, rule: Rule, *, origin: Origin = "api") -> StoredRule:
+        """
+        Raises:
+            InvalidParameter: the lake has too many rules.
+        """
+        with self._writing() as connection:
+            return create_rule(connection, place, rule, origin=origin, now=self._now())
+
+    def rules(self, place: Place, *, after: tuple[int, str] | None = None, limit: int | None = None) -> list[StoredRule]:
+        """The rules of a lake, the oldest first.
+
+        Args:
+            after: creation in microseconds and id of a rule; only those that come after it.
+        """
+        query = select(alert_rules).where(*_of(alert_rules, place)).limit(limit)
+        query = query.order_by(alert_rules.c.created_at_us, alert_rules.c.id)
+        if after is not None:
+            query = query.where(tuple_(alert_rules.c.created_at_us, alert_rules.c.id) > after)
+        with self._reading() as connection:
+            return [stored_rule(row) for row in connection.execute(query)]
+
+    def find(self, place: Place, rule_id: str) -> StoredRule | None:
+        """One rule, None if the lake has no such one."""
+        with self._reading() as connection:
+            return find_rule(connection, place, rule_id)
+
+    def change(self, place: Place, rule_id: str, rule: Callable[[StoredRule], Rule]) -> StoredRule | None:
+        """Change a rule; None if there is none. One that is switched off ends its alerts.
+
+        Args:
+            rule: what it shall be, from what it is.
+        """
+        with self._writing() as connection:
+            known = find_rule(connection, place, rule_id)
+            return change_rule(connection, known, rule(known), now=self._now(), enqueue=self._enqueue) if known else None
+
+    def delete(self, place: Place, rule_id: str, *, by: str | None = None) -> bool:
+        """Delete a rule and end its alerts; whether there was one. Its history stays.
+
+        Args:
+            by: id of the key that asks.
+        """
+        with self._writing() as connection:
+            known = find_rule(connection, place, rule_id)
+            if known is not None:
+                delete_rule(connection, known, now=self._now(), enqueue=self._enqueue, by=by)
+        return known is not None
+
+    # Alerts
+
+    def alerts(self, place: Place, rule_ids: Sequence[str] | None = None) -> dict[str, dict[Series, StoredAlert]]:
+        """The alerts of a lake, by rule and series.
+
+        Args:
+            rule_ids: only of these.
+        """
+        with self._reading() as connection:
+            return alerts_of(
+                connection, [*_of(alert_rules, place), *([] if rule_ids is None else [alert_rules.c.id.in_(rule_ids)])]
+            )
+
+    def acknowledge(self, place: Place, key: str, *, by: str) -> tuple[StoredRule, StoredAlert] | None:
+        """Somebody looks after an alert that fires: its channels are told, and not reminded any more.
+
+        Once more changes nothing.
+
+        Returns:
+            None if no alert of the lake with this key fires.
+        """
+        with self._writing() as connection:
+            wanted = [*_of(alert_rules, place), alert_states.c.alert_key == key]
+            found = [alert for alerts in alerts_of(connection, wanted).values() for alert in alerts.values()]
+            if not found or found[0].state.name not in ACTIVE:
+                return None
+            [alert] = found
+            rule = find_rule(connection, place, alert.rule_id)
+            assert rule is not None  # noqa: S101 - the alert was found through it
+            if alert.acknowledged_at is None:
+                alert = replace(alert, acknowledged_at=self._now(), acknowledged_by=by)
+                self._note_acknowledged(connection, rule, alert)
+            return rule, alert
+
+    def _note_acknowledged(self, connection: Connection, rule: StoredRule, alert: StoredAlert) -> None:
+        _write_alerts(connection, [alert], is_new=False)
+        said = event(
+            rule, alert, alert.state.name, "acknowledged", self._now(), value=alert.state.value, by=alert.acknowledged_by
+        )
+        connection.execute(insert(alert_events).values(event_values(said)))
+        if alert.notified_at is not None:
+            told = message(rule, alert, "acknowledged", state=alert.state, reason=alert.state.reason)
+            self._enqueue(connection, told, rule.rule.channels, self._now())
+
+    # History and silences
+
+    def events(
+        self,
+        place: Place,
+        *,
+        since: dt.datetime,
+        until: dt.datetime,
+        rule_id: str | None = None,
+        before: tuple[int, str] | None = None,
+        limit: int = 50,
+    ) -> list[Event]:
+        """What happened in `[since, until)`, newest first.
+
+        Args:
+            before: time in microseconds and id of an event; only those that come after it in the list.
+        """
+        at = alert_events.c.at_us
+        query = select(alert_events).where(*_of(alert_events, place), at >= us(since), at < us(until))
+        if rule_id is not None:
+            query = query.where(alert_events.c.rule_id == rule_id)
+        if before is not None:
+            query = query.where(tuple_(at, alert_events.c.id) < before)
+        with self._reading() as connection:
+            rows = connection.execute(query.order_by(at.desc(), alert_events.c.id.desc()).limit(limit)).all()
+        return [event_of(row) for row in rows]
+
+    def silence(self, silence: Silence) -> Silence:
+        """Add a silence.
+
+        Raises:
+            InvalidParameter: the lake has too many, or it names a rule that is not there.
+        """
+        with self._writing() as connection:
+            if silence.rule_id is not None and find_rule(connection, silence.place, silence.rule_id) is None:
+                raise InvalidParameter("rule_id", f"rule_id: there is no rule {silence.rule_id}")
+            connection.execute(delete(alert_silences).where(alert_silences.c.ends_at_us < us(self._now() - EVENTS_KEPT)))
+            _require_room(connection, alert_silences, silence.place, MAX_SILENCES)
+            connection.execute(insert(alert_silences).values(silence_values(silence)))
+        return silence
+
+    def silences(self, place: Place, *, after: tuple[int, str] | None = None, limit: int | None = None) -> list[Silence]:
+        """The silences of a lake, the newest first, those that are over too."""
+        created = alert_silences.c.created_at_us
+        query = select(alert_silences).where(*_of(alert_silences, place)).limit(limit)
+        if after is not None:
+            query = query.where(tuple_(created, alert_silences.c.id) < after)
+        with self._reading() as connection:
+            rows = connection.execute(query.order_by(created.desc(), alert_silences.c.id.desc())).all()
+        return [silence_of(row) for row in rows]
+
+    def end_silence(self, place: Place, silence_id: str) -> Silence | None:
+        """End a silence now, if it is not over yet; None if there is none."""
+        wanted = (*_of(alert_silences, place), alert_silences.c.id == silence_id)
+        now_us = us(self._now())
+        with self._writing() as connection:
+            running = alert_silences.c.ends_at_us > now_us
+            connection.execute(update(alert_silences).where(*wanted, running).values(ends_at_us=now_us))
+            row = connection.execute(select(alert_silences).where(*wanted)).one_or_none()
+        return silence_of(row) if row else None
+
+    # The sweep
+
+    def watched(self) -> tuple[list[StoredRule], dict[str, dict[Series, StoredAlert]], list[Silence]]:
+        """Every rule that is switched on, every alert, and the silences that are not over."""
+        with self._reading() as connection:
+            return watched(connection, self._now())
+
+    def write(
+        self, judge: Callable[[StoredRule, Mapping[Series, StoredAlert], Sequence[Silence]], Judged | None]
+    ) -> list[Judged]:
+        """Judge every rule once more and write what became of it, with its messages, in one transaction.
+
+        Args:
+            judge: what becomes of a rule as it is now, None if it is not the one that was read for.
+        """
+        with self._writing() as connection:
+            rules, alerts, silences = watched(connection, self._now(), for_update=True)
+            found = [judged for rule in rules if (judged := judge(rule, alerts.get(rule.id, {}), silences)) is not None]
+            _write_rules(connection, [judged.rule for judged in found])
+            for judged in found:
+                known = alerts.get(judged.rule.id, {})
+                _write_alerts(connection, [a for s, a in judged.alerts.items() if s not in known], is_new=True)
+            _write_alerts(
+                connection,
+                [a for judged in found for s, a in judged.alerts.items() if s in alerts.get(judged.rule.id, {})],
+                is_new=False,
+            )
+            for judged in found:
+                _write_rest(connection, judged, self._enqueue, self._now())
+            connection.execute(delete(alert_events).where(alert_events.c.at_us < us(self._now() - EVENTS_KEPT)))
+        return found
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise Overloaded(f"the control database cannot be read: {error.orig}") from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        try:
+            with writing(self._engine) as connection, connection.begin():
+                yield connection
+        except DBAPIError as error:
+            raise Overloaded(f"the control database cannot be written: {error.orig}") from error
+
+
+def create_rule(connection: Connection, place: Place, rule: Rule, *, origin: Origin, now: dt.datetime) -> StoredRule:
+    """
+    Raises:
+        InvalidParameter: the lake has too many rules.
+    """
+    _require_room(connection, alert_rules, place, MAX_RULES)
+    made = StoredRule(new_id("rule"), place, rule, origin, version=1, created_at=now, updated_at=now)
+    names = {"id": made.id, "project": place.project, "environment": place.environment, "origin": origin, "version": 1}
+    times = {"created_at_us": us(now), "updated_at_us": us(now)}
+    row = connection.execute(insert(alert_rules).values(names | times | rule_values(rule)).returning(*alert_rules.c)).one()
+    return stored_rule(row)
+
+
+def find_rule(connection: Connection, place: Place, rule_id: str) -> StoredRule | None:
+    """One rule of a lake."""
+    wanted = select(alert_rules).where(*_of(alert_rules, place), alert_rules.c.id == rule_id)
+    row = connection.execute(wanted).one_or_none()
+    return stored_rule(row) if row else None
+
+
+def change_rule(
+    connection: Connection,
+    known: StoredRule,
+    rule: Rule,
+    *,
+    now: dt.datetime,
+    enqueue: Enqueue,
+    origin: Origin | None = None,
+) -> StoredRule:
+    """Give a rule another content."""
+    if known.rule.enabled and not rule.enabled:
+        _end(connection, known, now=now, enqueue=enqueue, by=None)
+    values = rule_values(rule) | {"updated_at_us": us(now), "version": known.version + 1, "origin": origin or known.origin}
+    changed = update(alert_rules).where(alert_rules.c.id == known.id).values(values).returning(*alert_rules.c)
+    return stored_rule(connection.execute(changed).one())
+
+
+def delete_rule(connection: Connection, known: StoredRule, *, now: dt.datetime, enqueue: Enqueue, by: str | None) -> None:
+    """Delete a rule and end its alerts."""
+    _end(connection, known, now=now, enqueue=enqueue, by=by)
+    connection.execute(delete(alert_rules).where(alert_rules.c.id == known.id))
+
+
+def _end(connection: Connection, known: StoredRule, *, now: dt.datetime, enqueue: Enqueue, by: str | None) -> None:
+    alerts = alerts_of(connection, [alert_rules.c.id == known.id]).get(known.id, {})
+    _write_rest(connection, end_all(known, alerts, "rule_deleted", now, by=by), enqueue, now)
+
+
+def alerts_of(connection: Connection, wanted: Sequence[ColumnElement[bool]]) -> dict[str, dict[Series, StoredAlert]]:
+    """Alerts by rule and series.
+
+    Args:
+        wanted: conditions on `alert_rules` and `alert_states`.
+    """
+    query = select(alert_states).join(alert_rules, alert_rules.c.id == alert_states.c.rule_id).where(*wanted)
+    found: dict[str, dict[Series, StoredAlert]] = defaultdict(dict)
+    for row in connection.execute(query):
+        alert = stored_alert(row)
+        found[alert.rule_id][alert.series] = alert
+    return dict(found)
+
+
+def watched(
+    connection: Connection, now: dt.datetime, *, for_update: bool = False
+) -> tuple[list[StoredRule], dict[str, dict[Series, StoredAlert]], list[Silence]]:
+    """Every rule that is switched on, every alert, and the silences that are not over.
+
+    Args:
+        for_update: whether others have to wait until the transaction ends; on SQLite every writer does anyhow.
+    """
+    query = select(alert_rules).where(alert_rules.c.enabled).order_by(alert_rules.c.id)
+    rows = connection.execute(query.with_for_update() if for_update else query).all()
+    running = select(alert_silences).where(alert_silences.c.ends_at_us > us(now))
+    silences = [silence_of(row) for row in connection.execute(running)]
+    return [stored_rule(row) for row in rows], alerts_of(connection, [alert_rules.c.enabled]), silences
+
+
+def _write_rules(connection: Connection, rules: Sequence[StoredRule]) -> None:
+    names = ("evaluated_to_us", "last_value", "last_evaluated_at_us", "last_triggered_at_us", "last_error")
+    if rules:
+        change = (
+            update(alert_rules).where(alert_rules.c.id == bindparam("_id")).values({n: bindparam(f"_{n}") for n in names})
+        )
+        connection.execute(
+            change,
+            [
+                {
+                    "_id": rule.id,
+                    "_evaluated_to_us": us(rule.evaluated_to),
+                    "_last_value": rule.last_value,
+                    "_last_evaluated_at_us": us(rule.last_evaluated_at),
+                    "_last_triggered_at_us": us(rule.last_triggered_at),
+                    "_last_error": rule.last_error,
+                }
+                for rule in rules
+            ],
+        )
+
+
+def _write_alerts(connection: Connection, alerts: Sequence[StoredAlert], *, is_new: bool) -> None:
+    if not alerts:
+        return
+    values = [alert_values(alert) for alert in alerts]
+    if is_new:
+        connection.execute(insert(alert_states), values)
+        return
+    keys = ("rule_id", "alert_key")
+    change = update(alert_states).where(*(alert_states.c[name] == bindparam(f"_{name}") for name in keys))
+    others = [name for name in values[0] if name not in keys]
+    change = change.values({name: bindparam(f"_{name}") for name in others})
+    connection.execute(change, [{f"_{name}": value for name, value in row.items()} for row in values])
+
+
+def _write_rest(connection: Connection, judged: Judged, enqueue: Enqueue, now: dt.datetime) -> None:
+    """What became of a rule beside its states: alerts that are gone, history, messages."""
+    if judged.gone:
+        gone = [alert.key for alert in judged.gone]
+        of_rule = alert_states.c.rule_id == judged.rule.id
+        connection.execute(delete(alert_states).where(of_rule, alert_states.c.alert_key.in_(gone)))
+    if judged.events:
+        connection.execute(insert(alert_events), [event_values(one) for one in judged.events])
+    for one in judged.messages:
+        enqueue(connection, one, judged.rule.rule.channels, now)
+
+
+def _of(table: Table, place: Place) -> tuple[ColumnElement[bool], ...]:
+    return table.c.project == place.project, table.c.environment == place.environment
+
+
+def _require_room(connection: Connection, table: Table, place: Place, most: int) -> None:
+    count = connection.execute(select(func.count()).select_from(table).where(*_of(table, place))).scalar_one()
+    if count >= most:
+        raise InvalidParameter("name", f"there are {count} already, the limit is {most}: delete some")

@@ -1,0 +1,148 @@
+"""Sweep: all rules of all lakes, judged on the windows that are due.
+
+Takes   the data folder and the store of alerts.
+Gives   new states, history and messages of every rule, written in one transaction.
+Refuses nothing: a lake that cannot be read is an error of its rules, and the others go on.
+
+What is read (`readings`) is read outside of the transaction, which then takes milliseconds. Another process may have swept
+meanwhile, or somebody changed a rule: then what was read is not for this rule any more, and the next sweep sees to it. So
+two schedulers that are started by mistake do the work twice and tell it once.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+import lake
+from lake.errors import LakeError, NotALake
+from lake.folder import mark_of
+from lake.settings import LakeSettings
+
+from .evidence import evidence_of
+from .judgement import Judged, judge
+from .minute_counts import Series
+from .readings import Asked, Read, read_all
+from .records import Evidence, Place, Silence, StoredAlert, StoredRule
+from .states import Reading
+from .store import AlertStore
+from .windows import Due, due
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What was read for a rule as it was then."""
+
+    rule: StoredRule
+    due: Due
+    reads: Sequence[Read]
+
+
+@dataclass(slots=True)
+class _Open:
+    lake: lake.Lake
+    mark: object
+    """Another one once the folder holds another lake, or the same with another promotion."""
+
+
+@dataclass(slots=True)
+class Sweep:
+    """The sweeps of one process. For one thread at a time."""
+
+    data: Path
+    settings: LakeSettings
+    store: AlertStore
+    now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
+    _lakes: dict[Place, _Open] = field(default_factory=dict)
+
+    def run(self) -> list[Judged]:
+        """Judge what is due.
+
+        Returns:
+            What became of each rule that was judged.
+        """
+        now = self.now()
+        rules, alerts, silences = self.store.watched()
+        by_place: dict[Place, list[tuple[StoredRule, Due]]] = defaultdict(list)
+        for rule in rules:
+            windows = due(rule.evaluated_to, now, dt.timedelta(seconds=rule.rule.condition.window_s))
+            if windows.ends:
+                by_place[rule.place].append((rule, windows))
+        self._forget(self._lakes.keys() - {rule.place for rule in rules})
+        tasks = {task.rule.id: task for place, some in by_place.items() for task in self._read(place, some)}
+        if not tasks:
+            return []
+        first = [self._judged(task, alerts.get(name, {}), silences, {}, now) for name, task in tasks.items()]
+        evidence = self._evidence([judged for judged in first if judged.begun])
+
+        def again(rule: StoredRule, known: Mapping[Series, StoredAlert], silent: Sequence[Silence]) -> Judged | None:
+            task = tasks.get(rule.id)
+            if task is None or (rule.version, rule.evaluated_to) != (task.rule.version, task.rule.evaluated_to):
+                return None
+            return self._judged(task, known, silent, evidence, now)
+
+        return self.store.write(again)
+
+    def close(self) -> None:
+        """Give the lakes back."""
+        self._forget(set(self._lakes))
+
+    def _judged(
+        self,
+        task: _Task,
+        alerts: Mapping[Series, StoredAlert],
+        silences: Sequence[Silence],
+        evidence: Mapping[str, Evidence],
+        now: dt.datetime,
+    ) -> Judged:
+        def is_silent(rule: StoredRule, series: Series) -> bool:
+            return any(silence.covers(rule, series, now) for silence in silences)
+
+        return judge(task.rule, alerts, task.due, task.reads, is_silent=is_silent, evidence=evidence, now=now)
+
+    def _read(self, place: Place, rules: Sequence[tuple[StoredRule, Due]]) -> list[_Task]:
+        asked = [Asked(rule.rule.condition, windows.ends) for rule, windows in rules]
+        try:
+            reads = read_all(asked, *self._lake(place).tables())
+        except NotALake:  # nothing was ever sent
+            reads = [[Read()] * len(one.ends) for one in asked]
+        except (LakeError, OSError) as error:
+            log.error("lake cannot be read", project=place.project, environment=place.environment, exc_info=error)
+            reads = [[Read({}, Reading(problem=str(error)))] * len(one.ends) for one in asked]
+        return [_Task(rule, windows, some) for (rule, windows), some in zip(rules, reads, strict=True)]
+
+    def _evidence(self, begun: Sequence[Judged]) -> dict[str, Evidence]:
+        by_place: dict[Place, list[tuple[StoredRule, StoredAlert]]] = defaultdict(list)
+        for judged in begun:
+            by_place[judged.rule.place] += [(judged.rule, alert) for alert in judged.begun]
+        found: dict[str, Evidence] = {}
+        for place, some in by_place.items():
+            try:
+                found |= evidence_of(self._lake(place), some)
+            except (LakeError, OSError) as error:
+                log.warning("no evidence of alerts", project=place.project, reason=str(error))
+        return found
+
+    def _lake(self, place: Place) -> lake.Lake:
+        """
+        Raises:
+            NotALake: there is none yet.
+        """
+        folder = self.data / place.project / place.environment
+        mark = mark_of(folder)
+        known = self._lakes.get(place)
+        if known is None or known.mark != mark:
+            self._forget({place})
+            known = self._lakes[place] = _Open(lake.open(folder, self.settings), mark)
+        return known.lake
+
+    def _forget(self, places: set[Place]) -> None:
+        for place in places & self._lakes.keys():
+            self._lakes.pop(place).lake.close()
