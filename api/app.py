@@ -26,6 +26,7 @@ from lake.control.process import claim
 from lake.sandbox.parent import Sandbox
 
 from . import (
+    deliveries,
     deploys,
     errors,
     ingest,
@@ -56,6 +57,7 @@ from .traffic import TrafficLedger, keep_noted
 
 DESCRIBED_ROUTES = [
     health,
+    *deliveries.ROUTES,
     *deploys.ROUTES,
     *errors.ROUTES,
     *ingest.ROUTES,

@@ -22,6 +22,7 @@ import structlog
 
 from lake.control import FIRST_PROJECT
 from lake.folder import FILE_NAME, create_folder
+from scheduler.alerts.channels.settings import SECRETS
 
 from . import bundled
 
@@ -66,6 +67,7 @@ def lab_for(data: Path) -> Lab:
 def _environment(data: Path, folder: Path, port: int, token: str) -> dict[str, str]:
     own = folder / ".jupyter"
     return {
+        **dict.fromkeys(SECRETS, ""),  # code in a notebook sends no messages
         "JUPYTER_TOKEN": token,
         "JUPYTER_PORT": str(port),
         "TRACELAKE_NOTEBOOKS": str(folder),

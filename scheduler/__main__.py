@@ -1,7 +1,8 @@
 """The scheduler process: `python -m scheduler`.
 
-Takes   the settings of the environment (`TRACELAKE_DATA` and those of `lake.settings`).
-Gives   maintenance on a timer until SIGTERM or SIGINT. One job runs at a time, so they never get in each other's way.
+Takes   the settings of the environment: `TRACELAKE_DATA`, those of `lake.settings` and `scheduler.alerts.channels.settings`.
+Gives   maintenance on a timer until SIGTERM or SIGINT, one job at a time, so they never get in each other's way; and the
+        messages of alerts, which wait for none of it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,12 @@ def main() -> int:
     from lake.control.process import claim  # noqa: PLC0415
     from lake.settings import LakeSettings  # noqa: PLC0415
 
-    from .jobs import build  # noqa: PLC0415
+    from .alerts.channels.senders import Senders  # noqa: PLC0415
+    from .alerts.channels.settings import ChannelSettings  # noqa: PLC0415
+    from .alerts.deliverer import Deliverer  # noqa: PLC0415
+    from .alerts.deploy_watch import DeployWatch  # noqa: PLC0415
+    from .alerts.outbox import Outbox  # noqa: PLC0415
+    from .jobs import DELIVER_EVERY_S, FORGET_EVERY_S, LOOK_EVERY_S, Job, build  # noqa: PLC0415
     from .maintenance import Maintenance  # noqa: PLC0415
 
     structlog.configure(
@@ -43,14 +49,21 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told_to_stop.set())
     data, settings = Path(os.environ.get("TRACELAKE_DATA", "data")), LakeSettings.from_env(os.environ)
+    channels = ChannelSettings.from_env(os.environ)
     maintenance = Maintenance(data, settings)
     control = Control(data, url=os.environ.get("TRACELAKE_CONTROL_URL") or None)
     identity = claim(data, "scheduler")
-    scheduler = build(maintenance, Heartbeat(control, identity, _described(settings)).beat)
+    outbox = Outbox(control.engine)
+    deliverer = Deliverer(outbox, Senders(channels))
+    jobs = [Job("deliver", deliverer.deliver, DELIVER_EVERY_S), Job("forget", outbox.forget_old, FORGET_EVERY_S)]
+    if channels.pagerduty_routing_key:
+        jobs.append(Job("deploys", DeployWatch(data, control.engine).look, LOOK_EVERY_S))
+    scheduler = build(maintenance, Heartbeat(control, identity, _described(settings)).beat, jobs)
     scheduler.start()
     told_to_stop.wait()
     maintenance.stop()
     scheduler.shutdown()  # waits for the job that is running
+    deliverer.close()
     maintenance.close()
     identity.close()
     control.close()

@@ -21,6 +21,7 @@ from lake.wire.report_fields import (
 )
 from lake.wire.report_values import MAX_BACKTRACE_LINES, MAX_NAME_CHARACTERS, MAX_TEXT_CHARACTERS
 from lake.wire.reports import MAX_REPORTS, MAX_VALUES
+from scheduler.alerts.channels.settings import ChannelSettings
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -49,11 +50,14 @@ def test_every_promoted_attribute_is_in_the_file_format_with_its_character(promo
 
 @pytest.mark.parametrize(
     "name",
-    [f.name for f in fields(LakeSettings)] + [f.name for f in fields(ServerSettings) if f.name != "lake"],
+    [f.name for f in fields(LakeSettings)]
+    + [f.name for f in fields(ServerSettings) if f.name != "lake"]
+    + [f.name for f in fields(ChannelSettings)],
 )
 def test_every_setting_is_documented_with_its_default(name):
     defaults = {f.name: getattr(LakeSettings(), f.name) for f in fields(LakeSettings)}
     defaults |= {f.name: getattr(ServerSettings(), f.name) for f in fields(ServerSettings)}
+    defaults |= {f.name: getattr(ChannelSettings(), f.name) for f in fields(ChannelSettings)}
     row = next(line for line in (DOCS / "settings.md").read_text().splitlines() if f"`TRACELAKE_{name.upper()}`" in line)
     assert f"| {defaults[name] or ''} |" in row.replace("|  |", "| |").replace("| |", "|  |")
 

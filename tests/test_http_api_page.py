@@ -11,6 +11,7 @@ example whose JSON has `error` has to be refused. A shell knows these variables:
     TRACE_ID                  that trace: two services, `checkout` and `payments`, a few seconds old
     FINGERPRINT               of the error in that trace
     DEPLOY_ID                 of the deploy
+    DELIVERY_ID               of a message about an alert that could not be sent
     ID                        `id` (or `node_id`) of the last answer in the section that had one
 
 `http://localhost:3000` becomes the address of the test's server; a line `KEY=...` in an example is left out.
@@ -18,22 +19,28 @@ example whose JSON has `error` has to be refused. A shell knows these variables:
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import re
 import shutil
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.problems import HTTP_CODES, STATUS
+from lake.control import FIRST_PROJECT, Control
+from lake.control.database import writing
+from scheduler.alerts.channels.channel import Channel
+from scheduler.alerts.outbox import Outbox, enqueue
 from tests.api.clients import exception, new_trace_id, span
 from tests.api.conftest import project_of
-from tests.servers import running
+from tests.scheduler.alerts.alerts import FIRING
+from tests.servers import running, wait_until
 
 PAGE = Path(__file__).parents[1] / "docs" / "http-api.md"
 ADDRESS = "http://localhost:3000"
@@ -81,10 +88,23 @@ def variables(tmp_path_factory):
         project.ingest.store(failed, service="payments", **resource)
         keys = {"KEY": server.live_key, "INGEST_KEY": server.ingest_key, "TEST_KEY": server.test_key}
         [error] = project.live.trace(trace_id)["errors"]
-        ids = {"TRACE_ID": trace_id, "FINGERPRINT": error["fingerprint"], "DEPLOY_ID": deployed.json()["id"]}
+        ids = {"TRACE_ID": trace_id, "FINGERPRINT": error["fingerprint"], "DEPLOY_ID": deployed.json()["id"],
+               "DELIVERY_ID": dead_message(server)}  # fmt: skip
         yield {"ADDRESS": server.url, **ids, **keys}
         for client in (project.ingest, project.live, project.test):
             client.close()
+
+
+def dead_message(server):
+    """A message to a channel that is not set, given up."""
+    message = replace(FIRING, project=FIRST_PROJECT)
+    with Control(server.data) as control:
+        with writing(control.engine) as connection, connection.begin():
+            enqueue(connection, message, [Channel("slack", "#ops")], dt.datetime.now(dt.UTC))
+        outbox = Outbox(control.engine)
+        dead = lambda: outbox.page(FIRST_PROJECT, "live", status="dead", limit=1)  # noqa: E731
+        wait_until(lambda: bool(dead()), lambda: f"the message is not given up\n{server.log_end()}")
+        return dead()[0].id
 
 
 @pytest.mark.parametrize("title", examples())

@@ -18,7 +18,7 @@ from ..errors import InvalidParameter
 from . import questions
 from . import search as searches
 from .call import Call
-from .calls import errors, ingest, keys, nodes, services, traces
+from .calls import deliveries, errors, ingest, keys, nodes, services, traces
 from .methods import async_pages, coroutine, method, pages
 from .questions import Snapshot
 from .retries import Clock
@@ -101,6 +101,9 @@ class Client(RemoteLake):
     list_deploys = method(errors.list_deploys)
     iter_deploys = pages(errors.list_deploys)
     get_deploy = method(errors.get_deploy)
+    list_alert_deliveries = method(deliveries.list_alert_deliveries)
+    iter_alert_deliveries = pages(deliveries.list_alert_deliveries)
+    retry_alert_delivery = method(deliveries.retry_alert_delivery)
     current_key = method(keys.current_key)
     list_keys = method(keys.list_keys)
     iter_keys = pages(keys.list_keys)
@@ -193,6 +196,9 @@ class AsyncClient(AsyncRemoteLake):
     list_deploys = coroutine(errors.list_deploys)
     iter_deploys = async_pages(errors.list_deploys)
     get_deploy = coroutine(errors.get_deploy)
+    list_alert_deliveries = coroutine(deliveries.list_alert_deliveries)
+    iter_alert_deliveries = async_pages(deliveries.list_alert_deliveries)
+    retry_alert_delivery = coroutine(deliveries.retry_alert_delivery)
     current_key = coroutine(keys.current_key)
     list_keys = coroutine(keys.list_keys)
     iter_keys = async_pages(keys.list_keys)

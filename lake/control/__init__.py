@@ -10,6 +10,8 @@ Nothing of it is needed to read a lake: who loses the database makes new keys.
     database    tables and connections
     alert_tables
                 tables of alert rules and what happened to them
+    delivery_tables
+                table of messages about alerts
     decisions   what people decided about groups of errors
     nodes       collector nodes and their traffic, `Control.nodes`
     process     which node this process is

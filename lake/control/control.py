@@ -28,6 +28,7 @@ from ..errors import ControlError, Overloaded
 from .alert_tables import forget_alerts
 from .database import keys, open_database, projects, sqlite_url, writing
 from .decisions import Decisions, forget
+from .delivery_tables import forget_deliveries
 from .keys import (
     FAMILIES,
     KINDS,
@@ -182,6 +183,7 @@ class Control:
             forget(connection, name)
             forget_project(connection, name)
             forget_alerts(connection, name)
+            forget_deliveries(connection, name)
             connection.execute(delete(keys).where(keys.c.project == name))
             connection.execute(delete(projects).where(projects.c.name == name))
         return moved

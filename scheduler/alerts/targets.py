@@ -12,7 +12,6 @@ answer is read for as long and as far as it may take, however slowly it comes.
 
 from __future__ import annotations
 
-import re
 import socket
 import ssl
 import time
@@ -20,7 +19,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,28 +27,12 @@ import httpx
 
 from lake.errors import LakeError
 
+from .addresses import TargetRefused, check_url, checked, is_public
+
 TIMEOUT_S = 10.0
 """Seconds for the whole of a request: name, connection, TLS and answer."""
 ANSWER_MAX_BYTES = 64 * 1024
 """Bytes of an answer that are read; the rest is left."""
-URL_MAX_CHARACTERS = 2048
-
-ALLOW_PRIVATE = "TRACELAKE_ALLOW_PRIVATE_TARGETS"
-
-_GLOBAL_UNICAST = IPv6Network("2000::/3")
-_NAT64 = IPv6Network("64:ff9b::/96")
-"""IPv4 addresses as hosts without IPv4 see them (RFC 6052); as public as the address inside."""
-_SPECIAL = tuple(IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"))
-"""Inside of the public ones: protocol assignments (Teredo among them), documentation, 6to4."""
-_RELAYS = IPv4Address("192.88.99.0"), IPv4Address("192.88.99.255")
-"""The former 6to4 relays (RFC 7526)."""
-_ENDS_IN_A_NUMBER = re.compile(r"(^|\.)(0[xX][0-9a-fA-F]*|[0-9]+)\.?$")
-"""Hosts that some resolvers take for IPv4 addresses, `2130706433` or `0x7f.1`, as the URL standard has it."""
-_HOST = re.compile(r"[A-Za-z0-9_.-]{1,253}|[0-9A-Fa-f:.]{2,45}")
-
-
-class TargetRefused(LakeError):
-    """The address may not be reached; trying again cannot help."""
 
 
 class TargetUnreachable(LakeError):
@@ -81,20 +63,6 @@ Resolve = Callable[[str, int], Sequence[str]]
 """The addresses of a host and port, as text."""
 
 
-def is_public(text: str) -> bool:
-    """Whether an IP address is one of the public internet, by the registries of special addresses of IANA.
-
-    An IPv4 address that is mapped into IPv6 is not: no resolver of a public name gives one.
-    """
-    address = ip_address(text)
-    if isinstance(address, IPv6Address):
-        if address in _NAT64:
-            return is_public(str(IPv4Address(int(address) & 0xFFFFFFFF)))
-        return address in _GLOBAL_UNICAST and not any(address in network for network in _SPECIAL)
-    is_relay = _RELAYS[0] <= address <= _RELAYS[1]
-    return address.is_global and not address.is_multicast and not address.is_reserved and not is_relay
-
-
 def resolve(host: str, port: int) -> Sequence[str]:
     """
     Raises:
@@ -102,51 +70,6 @@ def resolve(host: str, port: int) -> Sequence[str]:
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]).partition("%")[0] for *_, address in found))
-
-
-def check_url(url: str, *, allow_private: bool) -> None:
-    """Whether a request may go to a URL, as far as its text tells.
-
-    Args:
-        allow_private: whether plain `http` will do, which then is for private addresses only.
-
-    Raises:
-        TargetRefused: it is none, or not one of https. The URL is not repeated, it may be a secret.
-    """
-    schemes = ("https", "http") if allow_private else ("https",)
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise TargetRefused(f"the address is no URL: {error}") from None
-    if len(url) > URL_MAX_CHARACTERS or not re.fullmatch(r"[!-~]+", url):
-        raise TargetRefused(f"the address must be a URL of at most {URL_MAX_CHARACTERS} ASCII characters without spaces")
-    if parts.scheme not in schemes:
-        raise TargetRefused(f"the address must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
-    if parts.username is not None or parts.password is not None:
-        raise TargetRefused("the address must not hold a user name or password")
-    if not _HOST.fullmatch(host) or (_ENDS_IN_A_NUMBER.search(host) and not _is_address(host)):
-        raise TargetRefused("the address has no host name that can be looked up")
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def checked(addresses: Iterable[str], *, is_allowed: Callable[[str], bool]) -> Sequence[str]:
-    """The addresses of a name, if all of them may be reached.
-
-    Raises:
-        TargetRefused: one of them may not, or there is none. It is not named: who asks shall not learn of the network here.
-    """
-    found = list(addresses)
-    if not found or not all(map(is_allowed, found)):
-        raise TargetRefused(f"the address is not one of the public internet; {ALLOW_PRIVATE}=1 allows others")
-    return found
 
 
 class Targets:
@@ -170,9 +93,11 @@ class Targets:
             TargetUnreachable: it was not answered. It may have arrived nevertheless.
         """
         check_url(request.url, allow_private=self._allow_private)
-        backend = _Backend(self._resolve, self._is_allowed(request.url), time.monotonic() + self._timeout_s)
+        is_plain = request.url.lower().startswith("http:")
+        tls = None if is_plain else self._tls
+        backend = _Backend(self._resolve, self._is_allowed(is_plain), time.monotonic() + self._timeout_s)
         try:
-            with httpcore.ConnectionPool(ssl_context=self._tls, network_backend=backend) as pool:
+            with httpcore.ConnectionPool(ssl_context=tls, network_backend=backend) as pool:
                 return _exchange(pool, request)
         except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, OSError) as error:
             raise TargetUnreachable(_reason(error, self._timeout_s)) from None  # its cause may show the URL
@@ -182,9 +107,9 @@ class Targets:
         """Certificates are verified; by the authorities in SSL_CERT_FILE, if that is set. Takes 0.1 s to make."""
         return httpx.create_ssl_context()
 
-    def _is_allowed(self, url: str) -> Callable[[str], bool]:
-        """Which addresses a URL may lead to: over plain `http` no public ones, which it would tell the secret on the way."""
-        if url.lower().startswith("http:"):
+    def _is_allowed(self, is_plain: bool) -> Callable[[str], bool]:
+        """Which addresses may be reached; by plain `http` no public ones: anybody on the way would read the secret."""
+        if is_plain:
             return lambda address: not is_public(address)
         return (lambda _: True) if self._allow_private else is_public
 

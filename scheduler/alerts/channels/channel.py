@@ -17,7 +17,7 @@ import msgspec
 
 from lake.errors import InvalidParameter
 
-from ..targets import URL_MAX_CHARACTERS, TargetRefused, check_url
+from ..addresses import URL_MAX_CHARACTERS, TargetRefused, check_url
 from .signing import SecretUnusable, secret_bytes
 
 ChannelType = Literal["slack", "email", "pagerduty", "webhook"]

@@ -16,13 +16,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from ..targets import HttpAnswer
 from .channel import ChannelType
 from .wording import cut, plain
+
+if TYPE_CHECKING:
+    from ..targets import HttpAnswer  # who only reads outcomes needs no HTTP
 
 REASON_MAX_CHARACTERS = 300
 

@@ -17,9 +17,10 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 
+from ..addresses import TargetRefused
 from ..deploy_notes import Deployed
 from ..notifications import Notification
-from ..targets import TIMEOUT_S, HttpRequest, TargetRefused, Targets, TargetUnreachable
+from ..targets import TIMEOUT_S, HttpRequest, Targets, TargetUnreachable
 from . import email, pagerduty, slack, webhook
 from .channel import Channel
 from .outcome import Outcome, of_answer, of_smtp

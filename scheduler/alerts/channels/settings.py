@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from lake.errors import InvalidParameter, LakeError, SettingError
 
-from ..targets import ALLOW_PRIVATE, TargetRefused, check_url
+from ..addresses import ALLOW_PRIVATE, TargetRefused, check_url
 from .channel import addresses, read_channel
 from .signing import SecretUnusable, secret_bytes
 

@@ -8,15 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.alerts.targets import (
-    ANSWER_MAX_BYTES,
-    HttpRequest,
-    TargetRefused,
-    Targets,
-    TargetUnreachable,
-    is_public,
-    resolve,
-)
+from scheduler.alerts.addresses import TargetRefused, is_public
+from scheduler.alerts.targets import ANSWER_MAX_BYTES, HttpRequest, Targets, TargetUnreachable, resolve
 from tests.scheduler.alerts.sinks import HttpSink, tls_context, tls_files
 
 NAMES = {

@@ -1,0 +1,92 @@
+"""Deliveries: `/v1/alerts/deliveries`, the messages about alerts and what became of them.
+
+Takes   the filters status and rule; the id of a dead message.
+Gives   the messages of the key's own lake, the last one first; a dead one tried again.
+Refuses unknown messages (404), and to try again what is not dead or is old news (400).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any, get_args
+
+from litestar import Request, Response, post, route
+from litestar.openapi.spec import OpenAPIType, Schema
+
+from lake.errors import InvalidParameter
+from scheduler.alerts.delivery import DeliveryStatus
+from scheduler.alerts.outbox import Outbox, RetryRefused
+
+from . import cursors
+from .auth import authorized
+from .delivery_answers import AlertDelivery, AlertDeliveryList, shown
+from .parameters import Parameters
+from .problems import NotFound
+from .reference import QUERY_ERRORS, described, path, query
+from .state import Server
+
+_DEFAULT_LIMIT, _MAX_LIMIT = 50, 200
+_STATUSES: tuple[DeliveryStatus, ...] = get_args(DeliveryStatus)
+_ID = path("delivery_id", "id of the message", "^[A-Za-z0-9_]{1,64}$")
+
+
+@route(
+    "/v1/alerts/deliveries",
+    http_method=["GET", "HEAD"],
+    status_code=200,
+    summary="List messages about alerts",
+    tags=["Alerts"],
+    operation_class=described(
+        "A page of the list",
+        QUERY_ERRORS,
+        answer=AlertDeliveryList,
+        parameters=[
+            query("status", ", ".join(_STATUSES), Schema(type=OpenAPIType.STRING, enum=list(_STATUSES))),
+            query("rule_id", "only messages of this rule"),
+            query(
+                "limit",
+                f"1 to {_MAX_LIMIT}, without it {_DEFAULT_LIMIT}",
+                Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=_MAX_LIMIT, default=_DEFAULT_LIMIT),
+            ),
+            query("cursor", "next_cursor of the page before; with the same filters"),
+        ],
+    ),
+)
+async def list_alert_deliveries(request: Request[Any, Any, Any], server: Server) -> Response[AlertDeliveryList]:
+    """Messages about alerts of the last 30 days and what became of them, the last one first."""
+    principal = await authorized(request, server, "alerts")
+    parameters = Parameters(request)
+    status, rule_id = parameters.choice("status", _STATUSES), parameters.text("rule_id")
+    limit = parameters.number("limit", lowest=1, highest=_MAX_LIMIT) or _DEFAULT_LIMIT
+    scope = f"deliveries\0{principal.project}\0{principal.environment}\0{status}\0{rule_id}"
+    cursor = parameters.text("cursor")
+    before = cursors.decode(server.cursor_secret, scope, cursor)["before"] if cursor else None
+    ask = partial(Outbox(server.control.engine).page, status=status, rule_id=rule_id, before=before, limit=limit + 1)
+    found = await asyncio.to_thread(ask, principal.project, principal.environment)
+    page, has_more = found[:limit], len(found) > limit
+    next_cursor = cursors.encode(server.cursor_secret, scope, {"before": page[-1].sequence}) if has_more else None
+    return Response(AlertDeliveryList(data=[shown(one) for one in page], has_more=has_more, next_cursor=next_cursor))
+
+
+@post(
+    "/v1/alerts/deliveries/{delivery_id:str}/retry",
+    status_code=200,
+    summary="Try a dead message again",
+    tags=["Alerts"],
+    operation_class=described("The message, which is pending now", (400, 404), answer=AlertDelivery, parameters=[_ID]),
+)
+async def retry_alert_delivery(request: Request[Any, Any, Any], server: Server, delivery_id: str) -> Response[AlertDelivery]:
+    """Try a dead message again, at once and for another day."""
+    principal = await authorized(request, server, "alerts")
+    retry = partial(Outbox(server.control.engine).retry, principal.project, principal.environment, delivery_id)
+    try:
+        found = await asyncio.to_thread(retry)
+    except RetryRefused as error:
+        raise InvalidParameter("delivery_id", str(error)) from error
+    if found is None:
+        raise NotFound(f"There is no message {delivery_id}")
+    return Response(shown(found))
+
+
+ROUTES = [list_alert_deliveries, retry_alert_delivery]
