@@ -6,5 +6,8 @@
     ingest      one run: server, load, wait until idle, size on disk
     queries     how long the questions take afterwards
 
-`python -m bench` runs all and prints a table; it needs Linux.
+    impact      false alarms and power of deploy reports: `python -m bench.impact`
+    nezha       services behind injected faults, found in real traces: `python -m bench.nezha FOLDER`
+
+`python -m bench` runs all of the first ones and prints a table; it needs Linux.
 """

@@ -154,15 +154,14 @@ def _sides(values: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class _Requests:
-    cell: Integers
-    """Flat index into (trial, endpoint, day, minute)."""
-    logs: Singles
-    """Logarithm of the duration in ns."""
-    is_heavy: npt.NDArray[np.bool_]
+    """Requests in the order of their classes: light, heavy, and both again for those that go the slow way."""
+
     count: Integers
-    """Requests of each cell."""
+    """(class, trial, endpoint, day, minute)."""
     errors: Integers
-    """Failed ones of each cell."""
+    """(trial, endpoint, day, minute)."""
+    logs: Singles
+    """Logarithm of the duration of each request in ns."""
 
 
 def _requests(
@@ -175,10 +174,10 @@ def _requests(
     """The requests of each minute.
 
     Args:
+        shape: (trial, endpoint, day, minute).
         minutes: those after the deploy; None on a day without one.
     """
     after = np.zeros(shape[-1], np.bool_) if minutes is None else minutes >= 0
-    count = random.poisson(background.per_minute, shape)
     level = _drift(shape, background, random)
     heavy, tail = np.full(shape, _HEAVY_SHARE, np.float32), np.zeros(shape, np.float32)
     heavy[:, 0, :, after] = scenario.heavy
@@ -187,10 +186,14 @@ def _requests(
         level += np.float32(np.log(scenario.shared)) * after
         level[:, 0] += np.log(scenario.change) * after + np.log(scenario.later) * (minutes >= LATER)
         level[:, 1] += np.log(scenario.neighbour) * after
-    errors = random.binomial(count, _error_rate(shape, scenario, background, after, random))
-    flat = count.ravel()
-    logs, is_heavy = _durations(flat, level.ravel(), heavy.ravel(), tail.ravel(), random)
-    return _Requests(np.repeat(np.arange(len(flat)), flat), logs, is_heavy, flat, errors.ravel())
+    light = 1 - heavy
+    shares = np.stack((light, heavy)) * np.float32(1 - _SLOW_SHARE), np.stack((light, heavy)) * np.float32(_SLOW_SHARE)
+    count = random.poisson(background.per_minute * np.concatenate(shares))
+    level += np.float32(np.log(_MEDIAN_NS))
+    fast = np.stack((level, level + np.float32(_HEAVY)))
+    levels = np.concatenate((fast, fast + (tail + np.float32(_SLOW))))
+    errors = random.binomial(count.sum(0), _error_rate(shape, scenario, background, after, random))
+    return _Requests(count, errors, _durations(count, levels, random))
 
 
 def _drift(shape: tuple[int, ...], background: Background, random: np.random.Generator) -> Singles:
@@ -227,20 +230,14 @@ def _autoregression(shape: tuple[int, ...], factor: float, random: np.random.Gen
     return found
 
 
-def _durations(
-    count: Integers, level: Singles, heavy: Singles, tail: Singles, random: np.random.Generator
-) -> tuple[Singles, npt.NDArray[np.bool_]]:
-    """The logarithm of the duration in ns of each request, and whether its payload is heavy."""
-    total = int(count.sum())
-    logs = random.standard_normal(total, np.float32)
+def _durations(count: Integers, levels: Singles, random: np.random.Generator) -> Singles:
+    """The logarithm of the duration in ns of each request."""
+    logs = random.standard_normal(int(count.sum()), np.float32)
     logs *= np.float32(_SIGMA)
-    logs += np.repeat(level + np.float32(np.log(_MEDIAN_NS)), count)
-    is_heavy = random.random(total, np.float32) < np.repeat(heavy, count)
-    logs += np.float32(_HEAVY) * is_heavy
-    slow = np.flatnonzero(random.random(total, np.float32) < np.float32(_SLOW_SHARE))
-    extra = random.standard_exponential(len(slow), np.float32) / np.float32(_PARETO) + np.float32(_SLOW)
-    logs[slow] += extra + np.repeat(tail, count)[slow]
-    return logs, is_heavy
+    logs += np.repeat(levels.ravel(), count.ravel())
+    slow = logs[int(count[:STRATA].sum()) :]
+    slow += random.standard_exponential(len(slow), np.float32) / np.float32(_PARETO)
+    return logs
 
 
 def _counted(requests: _Requests, shape: tuple[int, ...], bounds: Integers) -> tuple[Floats, Floats, Floats]:
@@ -253,30 +250,34 @@ def _counted(requests: _Requests, shape: tuple[int, ...], bounds: Integers) -> t
     segment = np.searchsorted(bounds, np.arange(bounds[0], bounds[-1]), "right") - 1
     place = (np.arange(np.prod(shape[:3]))[:, None] * segments + segment).ravel()
     size = (*shape[:3], segments)
+    classes = [place * STRATA, place * STRATA + 1] * 2
+    key = np.repeat(np.concatenate(classes) * BINS, requests.count.ravel())
     bins = (requests.logs * np.float32(1 / LOG_GROWTH) - np.float32(FIRST_BIN)).astype(np.int32)
-    key = np.repeat(place * (STRATA * BINS), requests.count)
-    key += np.clip(bins, 0, BINS - 1, out=bins) + requests.is_heavy * np.int32(BINS)
+    key += np.clip(bins, 0, BINS - 1, out=bins)
     cells = int(np.prod(size))
     histograms = np.bincount(key, minlength=cells * STRATA * BINS).astype(np.float64)
     errors, counts = (
-        np.bincount(place, weights=values, minlength=cells).astype(np.float64).reshape(size)
-        for values in (requests.errors, requests.count)
+        np.bincount(place, weights=values.ravel(), minlength=cells).astype(np.float64).reshape(size)
+        for values in (requests.errors, requests.count.sum(0))
     )
     return histograms.reshape(*size, STRATA, BINS), errors, counts
 
 
 def _moments(requests: _Requests, shape: tuple[int, ...]) -> tuple[Floats, Floats]:
     """What the naive methods look at, of endpoint 0."""
-    trials, endpoints, _, minutes = shape
-    cell = requests.cell
-    minute = cell % minutes - 60
-    wanted = (cell // minutes % endpoints == 0) & ((minute < 0) | (minute >= GUARD))
-    duration_ms = np.exp(requests.logs[wanted].astype(np.float64)) / 1e6
-    trial, minute = cell[wanted] // (minutes * endpoints), minute[wanted]
-    at = trial * 2 + (minute >= 0)
+    trials, _, _, minutes = shape
+    minute = np.arange(minutes) - 60
+    wanted = np.zeros(requests.count.shape, np.bool_)
+    wanted[:, :, 0] = (minute < 0) | (minute >= GUARD)
+    duration_ms = np.exp(requests.logs[np.repeat(wanted.ravel(), requests.count.ravel())].astype(np.float64)) / 1e6
+    at = np.arange(trials)[:, None] * 2 + (minute >= 0)
+    of_minute = at * 60 + np.where(minute < 0, minute + 60, minute - GUARD)
+    at, of_minute = (
+        np.repeat(np.broadcast_to(places[:, None, None], requests.count.shape)[wanted], requests.count[wanted])
+        for places in (at, of_minute)
+    )
     sums = [np.bincount(at, weights=duration_ms**power, minlength=trials * 2) for power in (0, 1, 2)]
-    at = at * 60 + np.where(minute < 0, minute + 60, minute - GUARD)
-    count, total = (np.bincount(at, weights=weights, minlength=trials * 120) for weights in (None, duration_ms))
+    count, total = (np.bincount(of_minute, weights=w, minlength=trials * 120) for w in (None, duration_ms))
     with np.errstate(invalid="ignore"):
         means = (total / count).reshape(trials, 2, 60)
     return means, np.stack(sums, -1).astype(np.float64).reshape(trials, 2, 3)

@@ -8,4 +8,5 @@ Pure functions over frames and arrays; nothing here reads a lake. docs/impact.md
     facts, counts, controls      frames -> arrays
     endpoint_report, error_changes, report_table, impact   the report
     critical_path, decomposition  spans -> which calls made an endpoint slower
+    suspects                     spans -> which service is behind it
 """
