@@ -68,7 +68,7 @@ def main() -> int:
     folder = parser.parse_args().folder
     versions = ", ".join(f"{name} {version(name)}" for name in ("tracelake", "polars", "numpy"))
     print(f"{versions}, python {sys.version.split()[0]}")
-    print("| day | faults | without spans | first | among the first 3 | score >= 7, of those with spans | quiet windows | score >= 7 |")
+    print("| day | faults | without spans | first | among the first 3 | told, of those with spans | quiet windows | told |")
     days = [_read(folder, day) for day in DAYS]
     first = sum(_print_day(name, [day]) for name, day in zip(DAYS, days, strict=True))
     _print_day("both", days)

@@ -9,4 +9,6 @@ Pure functions over frames and arrays; nothing here reads a lake. docs/impact.md
     endpoint_report, error_changes, report_table, impact   the report
     critical_path, decomposition  spans -> which calls made an endpoint slower
     suspects                     spans -> which service is behind it
+    contrast                     attributes of spans -> what the slow ones have more often
+    change_points                a series -> when it began, and the deploys near by
 """
