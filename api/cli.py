@@ -25,6 +25,7 @@ COMMANDS = {
     "sql": "Run a SELECT over spans, errors, exceptions, deploys, requests and batches.",
     "search": "Find traces with TQ, the search language.",
     "compact": "Absorb the landing, rewrite the hours that are over, and delete what nobody needs.",
+    "status": "How everything is: processes, lakes, jobs and messages about alerts.",
     "doctor": "Compare log with files and landing with watermarks, and verify every file.",
     "promote": "Give the attribute KEY a column of the table spans, so that filters on it are fast.",
     "notebooks": "Copy the bundled notebooks into FOLDER and print what is new there; what you have already stays as it is.",

@@ -61,16 +61,36 @@ def keep(compactor: Compactor, settings: LakeSettings, *, now_s: float) -> Delet
         LeaseLost: another process compacts this lake.
         CommitConflict: another process committed in between.
     """
+    dropped = expire(compactor, settings, now_s=now_s)
+    deleted = vacuum(compactor, settings, now_s=now_s)
+    return Deleted(dropped.expired_files, deleted.data_files, deleted.landing_files)
+
+
+def expire(compactor: Compactor, settings: LakeSettings, *, now_s: float) -> Deleted:
+    """Drop what is too old from the tables; its files stay for the snapshots that name them.
+
+    Raises:
+        LeaseLost: another process compacts this lake.
+        CommitConflict: another process committed in between.
+    """
+    compactor.lease.hold(now_s=now_s)
+    return Deleted(expired_files=sum(_drop_expired(compactor.log(name), settings, now_s) for name in compactor.tables))
+
+
+def vacuum(compactor: Compactor, settings: LakeSettings, *, now_s: float) -> Deleted:
+    """Delete the files that no table names and no snapshot can.
+
+    Raises:
+        LeaseLost: another process compacts this lake.
+    """
     compactor.lease.hold(now_s=now_s)
     folder = compactor.lake.path
     usage = shutil.disk_usage(folder)
     then_s = now_s - keep_seconds(settings, free_share=usage.free / usage.total)
-    expired = sum(_drop_expired(compactor.log(name), settings, now_s) for name in compactor.tables)
     _delete_scratch(folder, now_s - SCRATCH_KEEP_S)
     return Deleted(
-        expired,
-        sum(_delete_data(compactor.log(name), then_s) for name in compactor.tables),
-        sum(_delete_landing(compactor, stream, then_s) for stream in LANDINGS),
+        data_files=sum(_delete_data(compactor.log(name), then_s) for name in compactor.tables),
+        landing_files=sum(_delete_landing(compactor, stream, then_s) for stream in LANDINGS),
     )
 
 

@@ -1,7 +1,8 @@
 """Maintenance: each lake of a data folder kept in order, one step at a time.
 
 Takes   the data folder and the settings.
-Gives   compaction when enough has gathered, the merge of small files, the rewrite of hours that are over, retention.
+Gives   compaction when enough has gathered, the merge of small files, the rewrite of hours that are over, retention, and the
+        removal of files that nobody needs.
 Refuses nothing: a lake that another process looks after is left to it, and a fault in one lake does not stop the others.
 """
 
@@ -10,24 +11,29 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import structlog
 
-from lake.compaction import Compactor
-from lake.errors import CommitConflict, LakeError, LeaseLost
+from lake.compaction import Absorbed, Compactor
+from lake.control.nodes import Place
+from lake.errors import CommitConflict, LeaseLost
 from lake.folder import FILE_NAME, mark_of, open_folder
 from lake.merge import merge_due
-from lake.retention import keep
+from lake.retention import Deleted, expire, vacuum
 from lake.rewrite import rewrite_due
 from lake.settings import LakeSettings
+
+from .ledger import Figures, Stopped
 
 log = structlog.get_logger()
 
 
-class Stopped(LakeError):
-    """This process was told to end; what was begun is begun again by the next one."""
+def _figures(did: Absorbed | Deleted) -> dict[str, float]:
+    """What was done and is not nothing."""
+    return {name: count for name, count in asdict(did).items() if count}
 
 
 def is_compaction_due(file_count: int, waited_s: float, settings: LakeSettings) -> bool:
@@ -56,20 +62,26 @@ class Maintenance:
     settings: LakeSettings
     monotonic_s: Callable[[], float] = time.monotonic
     now_s: Callable[[], float] = time.time
+    note: Callable[[str, Callable[[], object], Place], object] = lambda _job, work, _place: work()
+    """Runs a job of one lake, and notes what it did (`scheduler.ledger`)."""
     _lakes: dict[Path, _Lake] = field(default_factory=dict)
     _stopping: threading.Event = field(default_factory=threading.Event)
 
     def compact(self) -> None:
         """Absorb the landing of each lake where it is due, and make few files of those that have become many."""
-        self._each(self._compact)
+        self._each("compact", self._compact)
 
     def rewrite(self) -> None:
         """Rewrite hours that are over."""
-        self._each(lambda lake: rewrite_due(lake.compactor, now_s=self.now_s()))
+        self._each("rewrite", lambda lake: {"hours": rewrite_due(lake.compactor, now_s=self.now_s())})
 
     def retain(self) -> None:
-        """Drop what is too old and delete what nobody needs."""
-        self._each(lambda lake: keep(lake.compactor, self.settings, now_s=self.now_s()))
+        """Drop what is too old."""
+        self._each("retain", lambda lake: _figures(expire(lake.compactor, self.settings, now_s=self.now_s())))
+
+    def vacuum(self) -> None:
+        """Delete the files that nobody needs."""
+        self._each("vacuum", lambda lake: _figures(vacuum(lake.compactor, self.settings, now_s=self.now_s())))
 
     def stop(self) -> None:
         """End the job that is running before its next step, and begin no other."""
@@ -80,22 +92,24 @@ class Maintenance:
         for folder in list(self._lakes):
             self._forget(folder)
 
-    def _compact(self, lake: _Lake) -> None:
+    def _compact(self, lake: _Lake) -> Figures:
         waiting = len(lake.compactor.waiting())
         now_s = self.monotonic_s()
         if not waiting:
             lake.waiting_since_s = None
         elif lake.waiting_since_s is None:
             lake.waiting_since_s = now_s
-        if is_compaction_due(waiting, now_s - (lake.waiting_since_s or now_s), self.settings):
-            lake.waiting_since_s = None  # also if it fails: it is tried again after the interval, not at once
-            try:
-                done = lake.compactor.absorb()
-                log.debug("compacted", lake=str(lake.compactor.lake.path), files=done.files, rows=done.rows)
-            finally:  # a damaged landing file stays until somebody sees to it
-                merge_due(lake.compactor)
+        if not is_compaction_due(waiting, now_s - (lake.waiting_since_s or now_s), self.settings):
+            return {}
+        lake.waiting_since_s = None  # also if it fails: it is tried again after the interval, not at once
+        try:
+            done = lake.compactor.absorb()
+            log.debug("compacted", lake=str(lake.compactor.lake.path), files=done.files, rows=done.rows)
+        finally:  # a damaged landing file stays until somebody sees to it
+            merged = merge_due(lake.compactor)
+        return _figures(done) | {"merged_files": merged}
 
-    def _each(self, work: Callable[[_Lake], object]) -> None:
+    def _each(self, job: str, work: Callable[[_Lake], Figures]) -> None:
         folders = {path.parent for path in self.data.glob(f"*/*/{FILE_NAME}")}
         for folder in self._lakes.keys() - folders:
             self._forget(folder)
@@ -103,13 +117,16 @@ class Maintenance:
             if self._stopping.is_set():
                 return
             try:
-                work(self._lake(folder))
+                self.note(job, partial(self._work, work, folder), Place(folder.parent.name, folder.name))
             except Stopped:
                 log.info("stopped", lake=str(folder))
             except (LeaseLost, CommitConflict) as error:
                 log.info("left to another process", lake=str(folder), reason=str(error))
             except Exception as error:  # whatever one lake brings about, the others get their turn
                 log.error("maintenance failed", lake=str(folder), exc_info=error)
+
+    def _work(self, work: Callable[[_Lake], Figures], folder: Path) -> Figures:
+        return work(self._lake(folder))
 
     def _lake(self, folder: Path) -> _Lake:
         mark = mark_of(folder)

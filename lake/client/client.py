@@ -18,7 +18,7 @@ from ..errors import InvalidParameter
 from . import questions
 from . import search as searches
 from .call import Call
-from .calls import deliveries, errors, ingest, keys, nodes, services, traces
+from .calls import deliveries, errors, ingest, keys, maintenance, nodes, services, traces
 from .methods import async_pages, coroutine, method, pages
 from .questions import Snapshot
 from .retries import Clock
@@ -115,6 +115,7 @@ class Client(RemoteLake):
     get_topology = method(services.get_topology)
     list_endpoints = method(services.list_endpoints)
     iter_endpoints = pages(services.list_endpoints)
+    get_maintenance = method(maintenance.get_maintenance)
     list_nodes = method(nodes.list_nodes)
     iter_nodes = pages(nodes.list_nodes)
     get_node = method(nodes.get_node)
@@ -210,6 +211,7 @@ class AsyncClient(AsyncRemoteLake):
     get_topology = coroutine(services.get_topology)
     list_endpoints = coroutine(services.list_endpoints)
     iter_endpoints = async_pages(services.list_endpoints)
+    get_maintenance = coroutine(maintenance.get_maintenance)
     list_nodes = coroutine(nodes.list_nodes)
     iter_nodes = async_pages(nodes.list_nodes)
     get_node = coroutine(nodes.get_node)

@@ -13,6 +13,7 @@ Nothing of it is needed to read a lake: who loses the database makes new keys.
     delivery_tables
                 table of messages about alerts
     decisions   what people decided about groups of errors
+    job_runs    what the scheduler's jobs did, `Control.jobs`
     nodes       collector nodes and their traffic, `Control.nodes`
     process     which node this process is
     control     `Control`

@@ -29,6 +29,7 @@ from .alert_tables import forget_alerts
 from .database import keys, open_database, projects, sqlite_url, writing
 from .decisions import Decisions, forget
 from .delivery_tables import forget_deliveries
+from .job_runs import JobRuns, forget_runs
 from .keys import (
     FAMILIES,
     KINDS,
@@ -89,6 +90,7 @@ class Control:
         self._trusted: dict[str, tuple[float, Principal]] = {}
         self.decisions = Decisions(self._engine, now)
         self.nodes = Nodes(self._engine, now)
+        self.jobs = JobRuns(self._engine)
 
     def __enter__(self) -> Self:
         return self
@@ -184,6 +186,7 @@ class Control:
             forget_project(connection, name)
             forget_alerts(connection, name)
             forget_deliveries(connection, name)
+            forget_runs(connection, name)
             connection.execute(delete(keys).where(keys.c.project == name))
             connection.execute(delete(projects).where(projects.c.name == name))
         return moved

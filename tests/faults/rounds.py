@@ -51,14 +51,14 @@ def holder(path: Path) -> int:
     return int(_lease(path).get("owner", "0-").partition("-")[0])
 
 
-def end_lease(path: Path) -> None:
+def end_lease(path: Path, name: str = LEASE) -> None:
     """Let the time of the lease be over, so that no test has to wait for it."""
-    if lease := _lease(path):
-        (path / LEASE).write_bytes(orjson.dumps(lease | {"expires_at_s": time.time() - 1}))
+    if lease := _lease(path, name):
+        (path / name).write_bytes(orjson.dumps(lease | {"expires_at_s": time.time() - 1}))
 
 
-def _lease(path: Path) -> dict[str, Any]:
+def _lease(path: Path, name: str = LEASE) -> dict[str, Any]:
     """Owner and end of the lease; empty while nobody has taken it, and between the two steps of writing it."""
-    content = (path / LEASE).read_bytes() if (path / LEASE).exists() else b""
+    content = (path / name).read_bytes() if (path / name).exists() else b""
     lease: dict[str, Any] = orjson.loads(content or b"{}")
     return lease

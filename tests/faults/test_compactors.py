@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from lake.control.process import FOLDER
 from lake.lease import LEASE_S
+from scheduler.turn import LEASE_NAME
 from tests.faults.checker import assert_settles, check
 from tests.faults.load import Ledger, Load, deliver_waiting
 from tests.faults.rounds import LEASE, data_files, decisions, end_lease, holder, is_torn
@@ -33,6 +35,7 @@ def test_a_compactor_that_was_stopped_past_its_lease_and_goes_on_changes_nothing
         stopped = stop_inside_a_round(lake)
         if not runs_out:
             end_lease(lake)
+            end_lease(server.data / FOLDER, LEASE_NAME)
         wait_until(lambda: holder(lake) != stopped, lambda: "nobody takes the lease", timeout_s=LEASE_S + DEADLINE_S)
         rounds = decisions(lake)
         wait_until(lambda: decisions(lake) > rounds + 1, lambda: "the other compactor does nothing")
@@ -56,7 +59,7 @@ def stop_inside_a_round(lake: Path) -> int:
         compactor = holder(lake)
         os.kill(compactor, signal.SIGSTOP)
         wait_until(lambda: state(compactor) == "T", lambda: "it does not stop")  # noqa: B023 - used here
-        if is_torn(lake) and is_free(lake / LEASE):
+        if is_torn(lake) and is_free(lake / LEASE) and is_free(lake.parents[1] / FOLDER / LEASE_NAME):
             return compactor
         os.kill(compactor, signal.SIGCONT)
         assert time.monotonic() < deadline, "no round was caught before its end"

@@ -18,7 +18,7 @@ class Recorded(Maintenance):
         super().__init__(data, LakeSettings())
         self.running: list[str] = []
         self.together: list[list[str]] = []
-        self.done = {name: threading.Event() for name in ("compact", "rewrite", "retain")}
+        self.done = {name: threading.Event() for name in ("compact", "rewrite", "retain", "vacuum")}
 
     def _note(self, name: str) -> None:
         self.running.append(name)
@@ -35,6 +35,9 @@ class Recorded(Maintenance):
     def retain(self) -> None:
         self._note("retain")
 
+    def vacuum(self) -> None:
+        self._note("vacuum")
+
 
 def test_every_job_has_its_interval(tmp_path):
     scheduler = jobs.build(Maintenance(tmp_path, LakeSettings()))
@@ -43,11 +46,12 @@ def test_every_job_has_its_interval(tmp_path):
         "compact": jobs.COMPACT_EVERY_S,
         "rewrite": jobs.REWRITE_EVERY_S,
         "retain": jobs.RETAIN_EVERY_S,
+        "vacuum": jobs.VACUUM_EVERY_S,
     }
 
 
 def test_jobs_run_again_and_again_and_never_two_at_once(tmp_path, monkeypatch):
-    for name in ("COMPACT_EVERY_S", "REWRITE_EVERY_S", "RETAIN_EVERY_S"):
+    for name in ("COMPACT_EVERY_S", "REWRITE_EVERY_S", "RETAIN_EVERY_S", "VACUUM_EVERY_S"):
         monkeypatch.setattr(jobs, name, 0.02)
     maintenance = Recorded(tmp_path)
     scheduler = jobs.build(maintenance)
@@ -69,7 +73,7 @@ def test_jobs_run_again_and_again_and_never_two_at_once(tmp_path, monkeypatch):
 
 
 def test_a_job_that_is_due_waits_for_the_one_that_is_running(tmp_path, monkeypatch):
-    for name in ("COMPACT_EVERY_S", "REWRITE_EVERY_S", "RETAIN_EVERY_S"):
+    for name in ("COMPACT_EVERY_S", "REWRITE_EVERY_S", "RETAIN_EVERY_S", "VACUUM_EVERY_S"):
         monkeypatch.setattr(jobs, name, 0.02)
     maintenance = Recorded(tmp_path)
     all_due = threading.Event()
@@ -118,6 +122,23 @@ def test_a_job_that_is_hours_late_runs_once(tmp_path):
     finally:
         scheduler.shutdown()
     assert runs.count("retain") == 1
+
+
+def test_who_waits_for_the_turn_does_only_what_every_scheduler_does(tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs, "COMPACT_EVERY_S", 0.02)
+    maintenance, turn, beats, told = Recorded(tmp_path), threading.Event(), threading.Semaphore(0), threading.Event()
+    others = [jobs.Job("beat", beats.release, 0.02, is_everywhere=True, is_at_once=True), jobs.Job("tell", told.set, 0.02)]
+    scheduler = jobs.build(maintenance, others, is_my_turn=turn.is_set)
+    scheduler.start()
+    try:
+        assert all(beats.acquire(timeout=30) for _ in range(5))
+        assert not maintenance.together
+        assert not told.is_set()
+        turn.set()
+        assert maintenance.done["compact"].wait(30)
+        assert told.wait(30)
+    finally:
+        scheduler.shutdown()
 
 
 def test_a_job_that_fails_runs_again(tmp_path, monkeypatch, caplog):

@@ -98,6 +98,8 @@ def test_when_one_of_two_ends_the_other_goes_on_and_each_row_is_there_once(folde
         _, log = compactor.communicate(timeout=DEADLINE_S)
         assert compactor.returncode == 0
         assert "failed" not in log
+    assert "another scheduler works, this one waits" in log
+    assert "this scheduler works now" in log
     with lake.open(folder.path) as opened:
         counts = opened.sql("SELECT count(*) AS rows, count(DISTINCT span_id) AS spans FROM spans").rows()
     assert counts == [{"rows": 10, "spans": 10}]

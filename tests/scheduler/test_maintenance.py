@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 
 import lake
 from lake.compaction import Compactor
+from lake.control.nodes import Place
 from lake.folder import FILE_NAME, create_folder
 from lake.lease import LEASE_S, Lease
 from lake.merge import FEWEST_FILES
@@ -141,6 +142,7 @@ def test_what_is_no_lake_is_left_alone(tmp_path, maintenance, clock):
         compact_now(maintenance, clock)
         maintenance.rewrite()
         maintenance.retain()
+        maintenance.vacuum()
     assert sorted(tmp_path.rglob("*")) == before
     assert logs == []
 
@@ -177,6 +179,25 @@ def test_hours_that_are_over_are_rewritten(tmp_path, maintenance, clock, put):
     maintenance.rewrite()
     log.refresh()
     assert [file.is_rewritten for file in log.files()] == [True]
+
+
+def test_what_was_done_is_noted_lake_by_lake(tmp_path, clock, put):
+    noted = []
+
+    def note(job, work, place):
+        noted.append((job, place, dict(work())))
+
+    maintenance = Maintenance(tmp_path, SETTINGS, monotonic_s=clock, note=note)
+    put(start_time=START, ingested_at=START)
+    compact_now(maintenance, clock)
+    maintenance.now_s = lambda: START.timestamp() + (SETTINGS.spans_days + 1) * DAY_S
+    maintenance.retain()
+    maintenance.vacuum()
+    maintenance.close()
+    figures = {job: did for job, place, did in noted if place == Place("shop", "live")}
+    assert figures["compact"]["rows"] == figures["compact"]["files"] == 1
+    assert figures["retain"]["expired_files"] >= 1
+    assert figures["vacuum"]["data_files"] >= 1
 
 
 def test_what_is_too_old_is_dropped(tmp_path, maintenance, clock, put):
@@ -251,6 +272,7 @@ def test_a_broken_lake_does_not_stop_the_others(tmp_path, maintenance, clock, pu
         compact_now(maintenance, clock)
         maintenance.rewrite()
         maintenance.retain()
+        maintenance.vacuum()
     assert [stored(tmp_path / name) for name in ("a/live", "c/live")] == [1, 1]
     assert set(errors(logs)) == {str(tmp_path / "b/live")}
 
@@ -298,6 +320,7 @@ def test_a_lake_that_another_process_compacts_is_left_to_it(tmp_path, maintenanc
         compact_now(maintenance, clock)
         maintenance.rewrite()
         maintenance.retain()
+        maintenance.vacuum()
     assert (stored(tmp_path / "a/live"), stored(tmp_path / "b/live")) == (0, 1)
     assert errors(logs) == []
     assert {entry["lake"] for entry in logs if entry["event"] == "left to another process"} == {str(tmp_path / "a/live")}

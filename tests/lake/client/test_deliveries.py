@@ -28,3 +28,11 @@ def test_a_dead_message_is_listed_and_tried_again(server):
             asker.retry_alert_delivery("dlv_none")
         with pytest.raises(BadRequest):
             asker.list_alert_deliveries(status="lost")
+
+
+def test_how_the_lake_is_kept_is_told(server):
+    with lake.connect(server.url, server.live_key) as asker:
+        wait_until(lambda: bool(asker.get_maintenance().jobs), lambda: "nothing is noted")
+        report = asker.get_maintenance()
+    assert {job.state for job in report.jobs} <= {"ok", "late"}
+    assert report.storage.waiting_files >= 0
