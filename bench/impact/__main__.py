@@ -21,7 +21,7 @@ from lake.analysis.verdicts import ALPHA, ENOUGH, MIN_ERRORS, Finding, Metric, v
 
 from .methods import METRICS, SHARES, Known, naive, ours
 from .scenarios import ROWS, Row
-from .world import FIRST_BIN, Background, Day, day, history
+from .world import FIRST_BIN, Background, Day, Errors, day, history
 
 AT_ONCE = 25
 """Trials that are in memory at once."""
@@ -79,11 +79,15 @@ def _simulated(rows: Sequence[Row], trials: int, seed: np.random.SeedSequence) -
     background: Background = rows[0].scenario.background
     found: list[list[Alarms]] = [[] for _ in rows]
     for part in seed.spawn(trials // AT_ONCE):
-        past, *days = (np.random.Generator(np.random.SFC64(one)) for one in part.spawn(1 + len(rows)))
-        known = Known.of(history(background, AT_ONCE, past))
+        past, errors, *days = (np.random.Generator(np.random.SFC64(one)) for one in part.spawn(2 + len(rows)))
+        before, known = history(background, AT_ONCE, past), dict[tuple[Errors, int], Known]()
         for row, random, alarms in zip(rows, days, found, strict=True):
-            now = day(row.scenario, AT_ONCE, random)
-            alarms.append(_alarms(ours(row.scenario, now, known), now, naive(now, known)))
+            scenario = row.scenario
+            kind = (scenario.errors, scenario.after_end)
+            if kind not in known:
+                known[kind] = Known.of(before, scenario, errors)
+            now = day(scenario, AT_ONCE, random)
+            alarms.append(_alarms(ours(scenario, now, known[kind]), now, naive(now, known[kind])))
     return [_joined(parts) for parts in found]
 
 

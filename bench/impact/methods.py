@@ -42,10 +42,11 @@ class Known:
     day: Integers
 
     @classmethod
-    def of(cls, past: History) -> Known:
+    def of(cls, past: History, scenario: Scenario, random: np.random.Generator) -> Known:
         """Compare the windows of the days before."""
-        changes = {name: log_changes(past.histograms, share, FIRST_BIN) for name, share in SHARES.items()}
-        return cls(changes, past.errors, past.counts, past.day)
+        windows = past.windows(scenario.after_end)
+        changes = {name: log_changes(windows, share, FIRST_BIN) for name, share in SHARES.items()}
+        return cls(changes, *past.failures(scenario.errors, scenario.after_end, random), past.day)
 
 
 def ours(scenario: Scenario, now: Day, known: Known) -> dict[Metric, Evidence]:

@@ -52,13 +52,17 @@ class Background:
     own_drift: float = 0.03
     shared_drift: float = 0.02
     autocorrelation: float = 0.95
-    error_rate: float = 0.01
-    burst: float = 0.5
-    """Coefficient of variation of the error rate from minute to minute."""
     controls: int = 4
     days: int = 7
-    after_end: int = GUARD + 60
-    """Minute at which the window after the deploy ends: another deploy of the service cuts it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """How requests fail when nobody deploys."""
+
+    rate: float = 0.01
+    burst: float = 0.5
+    """Coefficient of variation of the rate from minute to minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +85,37 @@ class Scenario:
     """Of the deployed endpoint from minute `LATER` on."""
     error_factor: float = 1.0
     """Of the error rate of the deployed endpoint."""
+    errors: Errors = Errors()
+    after_end: int = GUARD + 60
+    """Minute at which the window after the deploy ends: another deploy of the service cuts it."""
 
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Counts of the days before; endpoint 0 is the deployed one."""
+    """The days before; endpoint 0 is the deployed one."""
 
     histograms: Floats
-    """(trial, endpoint, placebo, side, stratum, bin)."""
-    errors: Floats
-    """(trial, endpoint, placebo, side)."""
-    counts: Floats
-    day: Integers
-    """(placebo,)."""
+    """(trial, endpoint, day, segment, stratum, bin)."""
+    counts: Integers
+    """(trial, endpoint, day, minute)."""
+    bounds: Integers
+    """Minutes at which segments begin, and the last one ends."""
+
+    @property
+    def day(self) -> Integers:
+        """(placebo,): the day of each."""
+        return np.repeat(np.arange(self.counts.shape[2]), len(OFFSETS))
+
+    def windows(self, after_end: int) -> Floats:
+        """(trial, endpoint, placebo, side, stratum, bin)."""
+        return _windows(self.histograms, self.bounds[:-1], after_end)
+
+    def failures(self, errors: Errors, after_end: int, random: np.random.Generator) -> tuple[Floats, Floats]:
+        """Errors and requests: (trial, endpoint, placebo, side)."""
+        wrong = random.binomial(self.counts, _error_rate(self.counts.shape, errors, random))
+        minutes = np.arange(self.bounds[0], self.bounds[-1])
+        found = [_windows(values.astype(np.float64), minutes, after_end) for values in (wrong, self.counts)]
+        return found[0], found[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,24 +135,27 @@ class Day:
 
 def history(background: Background, trials: int, random: np.random.Generator) -> History:
     """The days before, of some trials."""
-    edges = (-60, 0, GUARD, background.after_end)
+    edges = (-60, 0, GUARD, LATER, GUARD + 60)
     bounds = np.array(sorted({offset + edge for offset in OFFSETS for edge in edges}))
     shape = (trials, background.controls + 1, background.days, bounds[-1] - bounds[0])
-    requests = _requests(shape, Scenario("", background), background, None, random)
-    histograms, errors, counts = (
-        _windows(values, bounds[:-1], background.after_end) for values in _counted(requests, shape, bounds)
-    )
-    return History(histograms, errors, counts, np.repeat(np.arange(background.days), len(OFFSETS)))
+    requests = _requests(shape, Scenario("", background), None, random)
+    return History(_histograms(requests, shape, bounds), requests.count.sum(0), bounds)
 
 
 def day(scenario: Scenario, trials: int, random: np.random.Generator) -> Day:
     """The day of the deploy, of some trials."""
-    background = scenario.background
-    end = background.after_end
+    end = scenario.after_end
     bounds = np.array([*range(-60, 1, 10), *range(GUARD, end, 10), end])
-    shape = (trials, background.controls + 1, 1, end + 60)
-    requests = _requests(shape, scenario, background, np.arange(-60, end), random)
-    blocks, errors, counts = (_sides(values[:, :, 0]) for values in _counted(requests, shape, bounds))
+    minutes = np.arange(-60, end)
+    shape = (trials, scenario.background.controls + 1, 1, len(minutes))
+    requests = _requests(shape, scenario, minutes, random)
+    count = requests.count.sum(0)
+    rate = _error_rate(shape, scenario.errors, random)
+    rate[:, 0, :, minutes >= 0] *= scenario.error_factor
+    wrong = random.binomial(count, np.minimum(rate, 1))
+    starts = np.searchsorted(minutes, bounds[:-1])
+    errors, counts = (_sides(np.add.reduceat(values[:, :, 0], starts, -1).astype(np.float64)) for values in (wrong, count))
+    blocks = _sides(_histograms(requests, shape, bounds)[:, :, 0])
     return Day(blocks, errors, counts, *_moments(requests, shape))
 
 
@@ -158,8 +183,6 @@ class _Requests:
 
     count: Integers
     """(class, trial, endpoint, day, minute)."""
-    errors: Integers
-    """(trial, endpoint, day, minute)."""
     logs: Singles
     """Logarithm of the duration of each request in ns."""
 
@@ -167,7 +190,6 @@ class _Requests:
 def _requests(
     shape: tuple[int, ...],
     scenario: Scenario,
-    background: Background,
     minutes: Integers | None,
     random: np.random.Generator,
 ) -> _Requests:
@@ -178,6 +200,7 @@ def _requests(
         minutes: those after the deploy; None on a day without one.
     """
     after = np.zeros(shape[-1], np.bool_) if minutes is None else minutes >= 0
+    background = scenario.background
     level = _drift(shape, background, random)
     heavy, tail = np.full(shape, _HEAVY_SHARE, np.float32), np.zeros(shape, np.float32)
     heavy[:, 0, :, after] = scenario.heavy
@@ -192,8 +215,7 @@ def _requests(
     level += np.float32(np.log(_MEDIAN_NS))
     fast = np.stack((level, level + np.float32(_HEAVY)))
     levels = np.concatenate((fast, fast + (tail + np.float32(_SLOW))))
-    errors = random.binomial(count.sum(0), _error_rate(shape, scenario, background, after, random))
-    return _Requests(count, errors, _durations(count, levels, random))
+    return _Requests(count, _durations(count, levels, random))
 
 
 def _drift(shape: tuple[int, ...], background: Background, random: np.random.Generator) -> Singles:
@@ -207,18 +229,11 @@ def _drift(shape: tuple[int, ...], background: Background, random: np.random.Gen
     return level
 
 
-def _error_rate(
-    shape: tuple[int, ...],
-    scenario: Scenario,
-    background: Background,
-    after: npt.NDArray[np.bool_],
-    random: np.random.Generator,
-) -> Floats:
-    sigma = np.sqrt(np.log(1 + background.burst**2))
-    rate = background.error_rate * np.exp(sigma * _autoregression(shape, _ERROR_AUTOCORRELATION, random) - sigma**2 / 2)
-    rate[:, 0, :, after] *= scenario.error_factor
-    found: Floats = np.minimum(rate, 0.5)
-    return found
+def _error_rate(shape: tuple[int, ...], errors: Errors, random: np.random.Generator) -> Floats:
+    """The share of requests that fail, by minute."""
+    sigma = np.sqrt(np.log(1 + errors.burst**2))
+    rate = errors.rate * np.exp(sigma * _autoregression(shape, _ERROR_AUTOCORRELATION, random) - sigma**2 / 2)
+    return np.asarray(np.minimum(rate, 0.5), np.float64)
 
 
 def _autoregression(shape: tuple[int, ...], factor: float, random: np.random.Generator) -> Singles:
@@ -240,8 +255,8 @@ def _durations(count: Integers, levels: Singles, random: np.random.Generator) ->
     return logs
 
 
-def _counted(requests: _Requests, shape: tuple[int, ...], bounds: Integers) -> tuple[Floats, Floats, Floats]:
-    """Histograms, errors and requests by segment: (trial, endpoint, day, segment, ...).
+def _histograms(requests: _Requests, shape: tuple[int, ...], bounds: Integers) -> Floats:
+    """(trial, endpoint, day, segment, stratum, bin).
 
     Args:
         bounds: minutes at which segments begin, and the last one ends.
@@ -249,18 +264,13 @@ def _counted(requests: _Requests, shape: tuple[int, ...], bounds: Integers) -> t
     segments = len(bounds) - 1
     segment = np.searchsorted(bounds, np.arange(bounds[0], bounds[-1]), "right") - 1
     place = (np.arange(np.prod(shape[:3]))[:, None] * segments + segment).ravel()
-    size = (*shape[:3], segments)
     classes = [place * STRATA, place * STRATA + 1] * 2
     key = np.repeat(np.concatenate(classes) * BINS, requests.count.ravel())
     bins = (requests.logs * np.float32(1 / LOG_GROWTH) - np.float32(FIRST_BIN)).astype(np.int32)
     key += np.clip(bins, 0, BINS - 1, out=bins)
-    cells = int(np.prod(size))
-    histograms = np.bincount(key, minlength=cells * STRATA * BINS).astype(np.float64)
-    errors, counts = (
-        np.bincount(place, weights=values.ravel(), minlength=cells).astype(np.float64).reshape(size)
-        for values in (requests.errors, requests.count.sum(0))
-    )
-    return histograms.reshape(*size, STRATA, BINS), errors, counts
+    cells = int(np.prod(shape[:3])) * segments
+    found = np.bincount(key, minlength=cells * STRATA * BINS).astype(np.float64)
+    return found.reshape(*shape[:3], segments, STRATA, BINS)
 
 
 def _moments(requests: _Requests, shape: tuple[int, ...]) -> tuple[Floats, Floats]:

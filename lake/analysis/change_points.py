@@ -24,9 +24,9 @@ NEAR = dt.timedelta(minutes=10)
 """How far from a change a deploy may lie to be named."""
 
 _PER_CHANGE = 5.0
-"""What a change must explain, in variances times the logarithm of the length. 2 is the criterion of Schwarz where the noise is
-known; it is estimated here, and with 5 one in twenty series of four hours without a change has one, at a drift whose minutes
-correlate by 0.8."""
+"""What a change must explain, in variances times the logarithm of the length. 2 is the criterion of Schwarz where the noise
+is known; it is estimated here, and with 5 one in twenty series of four hours without a change has one, at a drift whose
+minutes correlate by 0.8."""
 
 _MOST_CORRELATED = 0.9
 _MAD_OF_NORMAL = 0.6745
@@ -37,8 +37,8 @@ def change_points(values: Floats) -> list[int]:
 
     Optimal partitioning of the mean: Jackson et al., "An algorithm for optimal partitioning of data on an interval", IEEE
     Signal Processing Letters 12 (2005), with the pruning of Killick, Fearnhead and Eckley, "Optimal detection of
-    changepoints with a linear computational cost", JASA 107 (2012). The penalty counts in long-run variances, or every drift would be a
-    string of changes.
+    changepoints with a linear computational cost", JASA 107 (2012). The penalty counts in long-run variances, or every drift
+    would be a string of changes.
 
     Args:
         values: without NaN, one for each minute that has some.
