@@ -10,7 +10,6 @@ Refuses SQL where nothing keeps it from the server's files (`SqlUnavailable`), a
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,16 +28,12 @@ from lake.sandbox.parent import Answer, Question, Sandbox, SandboxBroken, SqlTim
 from .admission import Admission
 from .problems import SqlUnavailable
 from .settings import ServerSettings
+from .sql_switch import problem
 
 AT_ONCE = 2
 """Queries that run at once in one process."""
 WAITING = 8
 """Queries that wait for one of these."""
-
-_NO_LANDLOCK = (
-    "the kernel of this machine has no Landlock, so SQL of others is kept from the server's files by DuckDB's own settings "
-    "alone; TRACELAKE_SQL_WITHOUT_LANDLOCK=1 allows it nevertheless (docs/sql.md)"
-)
 
 log = structlog.get_logger()
 
@@ -68,7 +63,7 @@ class SqlRunner:
         """The answer, and the token of its snapshot.
 
         Raises:
-            SqlUnavailable: see `problem`.
+            SqlUnavailable: see `sql_switch.problem`.
             QueryError: the query is none, or asks for something that it may not have.
             Overloaded: too many queries wait, or it takes too long.
             SnapshotInvalid: there is no such snapshot, or no more.
@@ -113,26 +108,6 @@ class SqlRunner:
         """End what still runs."""
         self._sandbox.close()
         self._threads.shutdown()
-
-
-def problem(settings: ServerSettings, landlock_abi: int) -> str | None:
-    """Why SQL cannot be run for who can reach the server, None if it can."""
-    if landlock_abi or settings.sql_without_landlock or is_loopback(settings.host):
-        return None
-    return f"SQL is switched off here: {_NO_LANDLOCK}"
-
-
-def warning(settings: ServerSettings, landlock_abi: int) -> str | None:
-    """What to say at start about SQL, None if there is nothing."""
-    return problem(settings, landlock_abi) or (None if landlock_abi else f"SQL is on: {_NO_LANDLOCK}")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _verdict(error: LakeError) -> str:

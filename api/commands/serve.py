@@ -6,20 +6,23 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import rich_click as click
 import structlog
 
 from lake.control import FIRST_PROJECT, Control
 from lake.sandbox import landlock
-from notebooks.jupyter import Lab, lab_for
 
-from .. import sql_runner
+from .. import sql_switch
 from ..logs import configure_logging
 from ..secret import cursor_secret
 from ..serve import Command, Supervisor, check_port, commands, wait_until_healthy
 from ..settings import ServerSettings
 from .options import control_options
+
+if TYPE_CHECKING:
+    from notebooks.jupyter import Lab
 
 
 @click.command()
@@ -62,12 +65,18 @@ def prepared(
                       "TRACELAKE_DATA": str(data), "TRACELAKE_CONTROL_URL": control_url or ""}
     )  # fmt: skip
     check_port(host, port)
-    if text := sql_runner.warning(settings, landlock.abi()):
+    if text := sql_switch.warning(settings, landlock.abi()):
         structlog.get_logger().warning(text)
     cursor_secret(settings.data)  # made here, or refused here, and not by each worker
-    lab = lab_for(data) if with_lab else None
+    lab = _lab(data) if with_lab else None
     # the address without the token: the first page is for everybody who can reach the server
     return replace(settings, lab_url=lab.url.partition("?")[0] if lab else settings.lab_url), lab
+
+
+def _lab(data: Path) -> Lab:
+    from notebooks.jupyter import lab_for  # noqa: PLC0415 - what only starts others and waits needs no Arrow
+
+    return lab_for(data)
 
 
 def children(settings: ServerSettings, lab: Lab | None) -> list[Command]:

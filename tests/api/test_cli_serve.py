@@ -4,6 +4,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 
 import httpx
 import pytest
@@ -142,3 +143,9 @@ def test_the_notebooks_are_told_with_their_token_on_stderr_alone(serve):
     page = server.get("/").text
     assert url.partition("?")[0] in page
     assert token not in page, "the first page is for everybody who can reach the server"
+
+
+def test_what_starts_the_others_and_waits_loads_neither_arrow_nor_litestar():
+    program = "import sys, api.commands.serve; print(sorted({'duckdb', 'litestar', 'pyarrow'} & sys.modules.keys()))"
+    answer = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert answer.stdout == "[]\n"

@@ -5,7 +5,7 @@ from structlog.testing import capture_logs
 
 from api.commands import serve
 from api.settings import ServerSettings
-from api.sql_runner import is_loopback, problem, warning
+from api.sql_switch import is_loopback, problem, warning
 from lake.sandbox import landlock
 from tests.servers import free_port
 
