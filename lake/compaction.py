@@ -14,8 +14,8 @@ in between.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -26,8 +26,9 @@ import pyarrow as pa
 from . import landing
 from .batches import Repeats, SeenRequests, batch_rows, decided_repeats, repeats_in
 from .derived import DERIVATIONS, Spans
+from .dictionaries import with_dictionaries
 from .disk import Disk
-from .errors import LakeCorrupt
+from .errors import CommitConflict, LakeCorrupt
 from .folder import LakeFolder, open_folder
 from .landing import LandingFile
 from .lease import Lease
@@ -35,8 +36,11 @@ from .partitioning import derived_by_hour, hours_of, partitioned
 from .schema import BATCHES, DERIVED, LANDINGS, SPANS, Table, tables_of
 from .tables import DataFile, DeltaLog, LiveFile
 
-ROUND_MAX_ROWS = 50_000
+ROUND_MAX_ROWS = 40_000
 """Rows taken in one round, unless one landing file has more, and rows in one file: what bounds the memory of compaction."""
+
+DERIVED_MAX_ROWS = 160_000
+"""Spans whose derived rows go to one commit. They are a tenth as many, and a commit has a price of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,7 @@ class Compactor:
         self._disk = disk or Disk()
         self.step = step
         self._seen = SeenRequests()
+        self._gathered: dict[str, _Gathered] = {}
         self._damage: LakeCorrupt | None = None
 
     def _follow(self, lake: LakeFolder) -> None:
@@ -133,19 +138,24 @@ class Compactor:
             CommitConflict: another process committed in between; call again.
             LakeCorrupt: a landing file is damaged. What does not lie behind it was absorbed all the same.
         """
-        total = Absorbed()
         self._damage = None
         self._follow_promotions()
-        for stream in LANDINGS:
-            if not self.has_landing(stream):
-                continue
-            self.lease.hold(now_s=self.clock())
-            left = len(self._plan(self._stream_logs(stream)))
-            while left > 0 and (done := self._round(stream)).files:
-                total += done
-                left -= done.files
+        try:
+            total = sum((self._absorb(stream) for stream in LANDINGS if self.has_landing(stream)), Absorbed())
+        finally:
+            self._gathered.clear()  # what did not come to its commit is derived again, from the landing
         if self._damage:
             raise self._damage
+        return total
+
+    def _absorb(self, stream: str) -> Absorbed:
+        self.lease.hold(now_s=self.clock())
+        total = Absorbed()
+        left = len(self._plan(self._stream_logs(stream)))
+        while left > 0 and (done := self._round(stream)).files:
+            total += done
+            left -= done.files
+        self._commit_gathered()
         return total
 
     def has_landing(self, stream: str) -> bool:
@@ -168,9 +178,14 @@ class Compactor:
 
     def _plan(self, logs: Sequence[DeltaLog]) -> list[LandingFile]:
         def lowest(writer: str) -> int:
-            return min(log.watermark(writer) for log in logs)
+            return min(self._mark(log, writer) for log in logs)
 
         return contiguous(landing.waiting(self.lake.path, logs[0].table.landing, lowest), lowest)
+
+    def _mark(self, log: DeltaLog, writer: str) -> int:
+        """The highest sequence of a writer that a table has, or that its next commit will bring."""
+        gathered = self._gathered.get(log.table.name)
+        return max(log.watermark(writer), gathered.watermarks.get(writer, 0) if gathered else 0)
 
     def _round(self, stream: str) -> Absorbed:
         source = _Source()
@@ -182,7 +197,7 @@ class Compactor:
         repeats: Repeats = {}
         done = Absorbed(files=len(files))
         for log in self._stream_logs(stream):
-            pending = [file for file in files if file.sequence > log.watermark(file.writer)]
+            pending = [file for file in files if file.sequence > self._mark(log, file.writer)]
             if not pending:
                 if log.table.name == BATCHES.name and files:
                     repeats = decided_repeats(log, files)
@@ -193,6 +208,8 @@ class Compactor:
                 done += Absorbed(duplicate_requests=sum(map(len, repeats.values())))
             else:
                 done += self._store(log, source.rows(pending, repeats, self.tables[stream]), pending)
+        if any(gathered.span_count >= DERIVED_MAX_ROWS for gathered in self._gathered.values()):
+            self._commit_gathered()
         return done
 
     def _make_durable(self, files: Iterable[LandingFile]) -> None:
@@ -213,26 +230,39 @@ class Compactor:
         now_s = self.clock()
         self._seen.follow(log, now_s=now_s)
         rows = batch_rows([(file, source.requests(file)) for file in pending], self._seen, now_s=now_s)
-        self._commit(log, rows, hours_of(rows, BATCHES.time), pending)
+        self._commit(log, rows, hours_of(rows, BATCHES.time), highest(pending))
         self._seen.add(rows.column("request_hash").to_pylist(), now_s=now_s, version=log.version)
         return repeats | repeats_in(rows, pending)
 
     def _store(self, log: DeltaLog, rows: _Rows, pending: Sequence[LandingFile]) -> Absorbed:
-        if log.table.name in DERIVATIONS:
-            derive = DERIVATIONS[log.table.name].of
-            self._commit(log, *derived_by_hour(derive, rows.spans, rows.hours, log.table), pending)
+        name = log.table.name
+        if name in DERIVATIONS:
+            derived = derived_by_hour(DERIVATIONS[name].of, rows.spans, rows.hours, log.table)
+            self._gathered.setdefault(name, _Gathered(log, log.version)).add(*derived, highest(pending), rows.table.num_rows)
             return Absorbed()
-        self._commit(log, rows.table, rows.hours, pending)
+        self._commit(log, rows.table, rows.hours, highest(pending))
         return Absorbed(rows=rows.table.num_rows)
 
-    def _commit(self, log: DeltaLog, rows: pa.Table, hours: npt.NDArray[np.int64], pending: Sequence[LandingFile]) -> None:
+    def _commit_gathered(self) -> None:
+        """Commit the derived rows of the rounds so far.
+
+        Raises:
+            CommitConflict: a handle has moved on since a round was planned on it, to what another process has derived.
+        """
+        for gathered in self._gathered.values():
+            self.lease.hold(now_s=self.clock())
+            gathered.check()
+            self._commit(gathered.log, *gathered.rows(), gathered.watermarks)
+        self._gathered.clear()
+
+    def _commit(self, log: DeltaLog, rows: pa.Table, hours: npt.NDArray[np.int64], watermarks: Mapping[str, int]) -> None:
         name = log.table.name
         self.step(f"write {name}")
         parts = partitioned(rows, hours, log.table, max_rows=ROUND_MAX_ROWS)
         files = [log.write(partition, part) for partition, part in parts]
         gone = self._gone(log)
         self.step(f"commit {name}")
-        log.commit(add=files, watermarks=highest(pending), forget=gone)
+        log.commit(add=files, watermarks=watermarks, forget=gone)
         self.step(f"committed {name}")
 
     def _gone(self, log: DeltaLog) -> list[str]:
@@ -245,10 +275,12 @@ class Compactor:
 
 
 class _Source:
-    """The landing files of a round, each read once."""
+    """The landing files of a round, each read once as a rule."""
 
     def __init__(self) -> None:
-        self._read: dict[Path, tuple[pa.Table, list[landing.Request]]] = {}
+        self._requests: dict[Path, list[landing.Request]] = {}
+        self._tables: dict[Path, pa.Table] = {}
+        """Rows that are not put together yet."""
         self._rows: _Rows | None = None
         self.damage: LakeCorrupt | None = None
         """Why a file could not be read."""
@@ -259,7 +291,7 @@ class _Source:
         for file in files:
             if file.writer not in stuck:
                 try:
-                    self._read[file.path] = landing.read(file)
+                    self._tables[file.path], self._requests[file.path] = landing.read(file)
                 except LakeCorrupt as damage:
                     self.damage = damage
                     stuck.add(file.writer)
@@ -267,7 +299,7 @@ class _Source:
                     yield file
 
     def requests(self, file: LandingFile) -> list[landing.Request]:
-        return self._read[file.path][1]
+        return self._requests[file.path]
 
     def row_count(self, file: LandingFile) -> int:
         return sum(request.row_count for request in self.requests(file))
@@ -281,7 +313,9 @@ class _Source:
     def _put_together(self, files: Sequence[LandingFile], repeats: Repeats, table: Table) -> _Rows:
         tables, numbers, first = [], [], 0
         for file in files:
-            rows, requests = self._read[file.path]
+            requests = self.requests(file)
+            # taken out, since what is put together needs no second place in memory
+            rows = self._tables.pop(file.path) if file.path in self._tables else landing.read(file)[0]
             number = np.repeat(np.arange(first, first + len(requests)), [request.row_count for request in requests])
             if file in repeats:
                 kept = ~np.isin(number, np.array(repeats[file]) + first)
@@ -291,6 +325,8 @@ class _Source:
             first += len(requests)
         # files have the columns they fill; those that none of them has are added once
         whole = landing.conform(pa.concat_tables(tables, promote_options="default"), table.arrow_schema)
+        del rows, tables
+        whole = with_dictionaries(whole, set(whole.column_names).difference(table.plain, table.sort))
         return _Rows(files, whole, hours_of(whole, table.time, np.concatenate(numbers)))
 
 
@@ -306,6 +342,38 @@ class _Rows:
     @cached_property
     def spans(self) -> Spans:
         return Spans(self.table)
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """Rows of a derived table that wait for its next commit."""
+
+    log: DeltaLog
+    version: int
+    """Of the log when the rows were planned on it."""
+    watermarks: dict[str, int] = field(default_factory=dict)
+    """What that commit brings each writer to."""
+    span_count: int = 0
+    _parts: list[tuple[pa.Table, npt.NDArray[np.int64]]] = field(default_factory=list)
+
+    def add(self, rows: pa.Table, hours: npt.NDArray[np.int64], watermarks: Mapping[str, int], span_count: int) -> None:
+        """Take what follows from the spans of a round."""
+        self._parts.append((rows, hours))
+        self.watermarks.update(watermarks)  # rounds go on where the last one ended
+        self.span_count += span_count
+
+    def check(self) -> None:
+        """
+        Raises:
+            CommitConflict: another process has made a version since, perhaps with the same rows.
+        """
+        if self.log.version != self.version:
+            raise CommitConflict(f"{self.log.table.name}: version {self.log.version} was committed by somebody else")
+
+    def rows(self) -> tuple[pa.Table, npt.NDArray[np.int64]]:
+        """All rows, and their hours."""
+        rows, hours = zip(*self._parts, strict=True)
+        return pa.concat_tables(rows), np.concatenate(hours)
 
 
 def contiguous(files: Iterable[LandingFile], watermark: Callable[[str], int]) -> list[LandingFile]:

@@ -143,8 +143,10 @@ def statistics(table: Table, rows: pa.Table) -> str:
     nulls: dict[str, int] = {}
     for name in table.statistics:
         column = rows.column(name)
-        bounds = pc.min_max(column)
         nulls[name] = column.null_count
+        if pa.types.is_dictionary(column.type):
+            column = column.unique().cast(column.type.value_type)
+        bounds = pc.min_max(column)
         if bounds["min"].is_valid:
             low[name] = _lower(bounds["min"].as_py())
             high[name] = _upper(bounds["max"].as_py())

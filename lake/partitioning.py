@@ -7,7 +7,7 @@ Refuses nothing: any time has its hour, and a request that is spread over too ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -16,8 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .derived import Spans
+from .dictionaries import encoded, indices_of, without_dictionaries
 from .schema import OVERFLOW_HOUR, Table
 from .tables import FILE_MAX_ROWS, Partition
+from .wire.arrays import numbers
 
 OVERFLOW_HOURS = 1000
 """A request whose rows lie in more hours than this goes to the overflow partition, not to a file for each hour."""
@@ -60,10 +62,7 @@ def partitioned(
         max_rows: rows in one file. Where rows are sorted by trace id they are cut between traces, so that the files' ranges
             are disjoint; a trace too long for a file gets one of its own.
     """
-    keys = {name: rows.column(name) for name in table.sort}
-    if len(hours) and hours.min() < hours.max():  # a key that is the same everywhere costs as much as any other
-        keys = {"hours": hours, **keys}
-    order = pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in keys])
+    order = _order(rows, table.sort, hours)
     hours = np.sort(hours)
     starts = np.flatnonzero(np.append(len(hours) > 0, hours[1:] != hours[:-1]))
     for a, b in pairwise([*starts, len(hours)]):
@@ -72,7 +71,38 @@ def partitioned(
         for start, end in pairwise(
             [0, len(part)] if small else _cuts(rows.select(table.sort[:1]).take(part), table, max_rows)
         ):
-            yield _partition(int(hours[a])), rows.take(part.slice(start, end - start))
+            yield _partition(int(hours[a])), _taken(rows, part.slice(start, end - start))
+
+
+def _order(rows: pa.Table, by: Sequence[str], hours: npt.NDArray[np.int64]) -> pa.Array:
+    """The places of the rows in order of hours and of some columns."""
+    several = len(hours) > 0 and hours.min() < hours.max()  # a key that is the same everywhere costs as much as any other
+    if pa.types.is_string(rows.column(by[0]).type):
+        ranks = [_ranks(rows.column(name)) for name in by]
+        return numbers(np.lexsort([*reversed(ranks), *([hours] if several else [])]))
+    keys = ({"hours": hours} if several else {}) | {name: rows.column(name) for name in by}
+    return pc.sort_indices(pa.table(keys), sort_keys=[(name, "ascending") for name in keys])
+
+
+def _ranks(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """Numbers in the order of the values, null behind all: a trace id is compared once for all its spans."""
+    if not column.null_count and not pa.types.is_string(column.type):
+        found: npt.NDArray[np.int64] = column.cast(pa.int64()).to_numpy()
+        return found
+    words = encoded(column)
+    ranks = np.full(len(words.dictionary) + 1, len(words.dictionary))
+    ranks[pc.array_sort_indices(words.dictionary).to_numpy()] = np.arange(len(words.dictionary))
+    return ranks[indices_of(words, null=len(words.dictionary))]
+
+
+def _taken(rows: pa.Table, places: pa.Array) -> pa.Table:
+    """The rows at some places. A dictionary stays one only where all rows are taken: a file would have it whole."""
+    if len(places) < len(rows):
+        rows = without_dictionaries(rows)
+    filled = [name for name, column in zip(rows.column_names, rows.columns, strict=True) if column.null_count < len(rows)]
+    taken = dict(zip(filled, rows.select(filled).take(places).columns, strict=True))
+    columns = [taken[f.name] if f.name in taken else pa.nulls(len(places), f.type) for f in rows.schema]
+    return pa.table(columns, schema=rows.schema)
 
 
 def _partition(hours: int) -> Partition:

@@ -15,14 +15,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..dictionaries import without_dictionaries
 from ..fingerprint import app_lines, fingerprints
 from ..schema import EXCEPTIONS, TIMESTAMP
+from ..wire.arrays import offsets_of, owners_of
 
 SOURCE_COLUMNS = (
     "trace_id", "span_id", "start_time", "service_name", "environment", "git_sha", "service_version", "user_id",
-    "attributes", "exception_type", "events", "ingested_at",
+    "attributes", "ingested_at",
 )  # fmt: skip
-"""The columns of `spans` that the rows are made from."""
+"""The columns of `spans` that the rows are made from, besides `events`."""
 
 _NO_TIME = pa.scalar(0, TIMESTAMP)
 
@@ -31,18 +33,20 @@ def exceptions_of(spans: pa.Table) -> pa.Table:
     """Derive the exceptions of some spans.
 
     Args:
-        spans: at least `SOURCE_COLUMNS`.
+        spans: at least `events` and `SOURCE_COLUMNS`.
     """
-    spans = spans.select(SOURCE_COLUMNS).filter(pc.greater(pc.list_value_length(spans.column("events")), 0))
-    if not spans.num_rows:
+    if spans.column("events").null_count == len(spans):  # the usual case, and the cheapest test there is
         return EXCEPTIONS.arrow_schema.empty_table()
-    lists = spans.column("events").combine_chunks()
-    events = lists.flatten()
-    span_of_event = pc.list_parent_indices(lists).to_numpy()
-    index_in_span = np.arange(len(events)) - (np.cumsum(pc.list_value_length(lists).to_numpy()))[span_of_event]
-    index_in_span += pc.list_value_length(lists).to_numpy()[span_of_event]
-    wanted = pa.array(np.flatnonzero(pc.equal(events.field("name"), "exception").to_numpy(zero_copy_only=False)))
-    return _rows(spans.take(pa.array(span_of_event).take(wanted)), events.take(wanted), index_in_span[wanted.to_numpy()])
+    with_events = np.flatnonzero(pc.fill_null(pc.list_value_length(spans.column("events")), 0).to_numpy())
+    lists = spans.column("events").take(pa.array(with_events)).combine_chunks()
+    offsets, owners, events = offsets_of(lists), owners_of(lists), lists.flatten()
+    wanted = np.flatnonzero(pc.equal(events.field("name"), "exception").to_numpy(zero_copy_only=False))
+    owners = owners[wanted]
+    return _rows(
+        without_dictionaries(spans.select(SOURCE_COLUMNS).take(pa.array(with_events[owners]))),
+        events.take(pa.array(wanted)),
+        (wanted - offsets[owners]).astype(np.int64),
+    )
 
 
 def _rows(spans: pa.Table, events: pa.StructArray, index_in_span: npt.NDArray[np.int64]) -> pa.Table:
@@ -50,8 +54,9 @@ def _rows(spans: pa.Table, events: pa.StructArray, index_in_span: npt.NDArray[np
     attributes = events.field("attributes")
     exception_class = pc.fill_null(_attribute(attributes, "exception.type"), "")
     message = pc.fill_null(_attribute(attributes, "exception.message"), "")
-    backtrace = _lines(pc.fill_null(_attribute(attributes, "exception.stacktrace"), ""))
-    location = app_lines(backtrace)
+    trace = pc.fill_null(_attribute(attributes, "exception.stacktrace"), "").dictionary_encode()  # few of them are new ones
+    backtraces = _lines(trace.dictionary)
+    location = app_lines(backtraces).take(trace.indices)
     of_span = {name: spans.column(name).combine_chunks() for name in spans.column_names}
     request_id = pc.coalesce(*(_attribute(of_span["attributes"], key) for key in ("http.request_id", "request_id")))
     columns = {
@@ -59,7 +64,7 @@ def _rows(spans: pa.Table, events: pa.StructArray, index_in_span: npt.NDArray[np
         "timestamp": _times(events.field("time"), of_span["start_time"]),
         "exception_class": exception_class,
         "message": message,
-        "backtrace": backtrace,
+        "backtrace": backtraces.take(trace.indices),
         "fingerprint": fingerprints(exception_class, message, location),
         "location": location,
         "service_name": of_span["service_name"],
@@ -76,7 +81,8 @@ def _rows(spans: pa.Table, events: pa.StructArray, index_in_span: npt.NDArray[np
     schema = EXCEPTIONS.arrow_schema
     arrays = [columns.get(field.name, pa.nulls(len(events), field.type)) for field in schema]
     rows = pa.Table.from_arrays(arrays, schema=schema)
-    return rows.filter(pc.or_(pc.not_equal(exception_class, ""), pc.not_equal(message, "")))
+    told = pc.or_(pc.not_equal(exception_class, ""), pc.not_equal(message, ""))
+    return rows if pc.all(told).as_py() else rows.filter(told)
 
 
 def _times(event: pa.TimestampArray, span: pa.TimestampArray) -> pa.TimestampArray:

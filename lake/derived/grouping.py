@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from ..dictionaries import encoded, indices_of
 from ..wire.arrays import numbers
 
 Integers = npt.NDArray[np.int64]
@@ -95,9 +95,9 @@ def _numbered(codes: Integers, size: int) -> Groups:
 
 
 def _codes(column: pa.Array | pa.ChunkedArray) -> tuple[Integers, int]:
-    """A number for each value of a column, from 0 in the order in which they come, and how many there are."""
+    """A number from 0 for each value of a column, and how many there may be."""
     if column.null_count == len(column):
         return np.zeros(len(column), np.int64), min(1, len(column))
-    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    encoded = pc.dictionary_encode(whole, null_encoding="encode")
-    return encoded.indices.to_numpy().astype(np.int64), len(encoded.dictionary)
+    words = encoded(column)
+    codes = indices_of(words, null=len(words.dictionary)).astype(np.int64)
+    return codes, len(words.dictionary) + bool(words.null_count)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..dictionaries import without_dictionaries
 from ..schema import TIMESTAMP
 from ..wire.arrays import booleans, numbers
 from .grouping import Groups, Integers, groups
@@ -58,7 +59,7 @@ class Spans:
     @cached_property
     def facets(self) -> pa.Table:
         """One row for each facet: the words, `has_parent`, `failed` and `is_request`."""
-        rows = self.rows.select(_WORDS).take(pa.array(self._facets.example)).combine_chunks()
+        rows = without_dictionaries(self.rows.select(_WORDS).take(pa.array(self._facets.example)).combine_chunks())
         kind, has_parent = rows.column("kind"), booleans(self.has_parent[self._facets.example])
         is_5xx = pc.fill_null(pc.greater_equal(rows.column("http_status_code"), 500), False)
         failed = pc.or_(pc.equal(rows.column("status"), "error"), pc.and_(is_5xx, pc.equal(kind, "server")))

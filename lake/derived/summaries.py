@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ..dictionaries import without_dictionaries
 from ..schema import TRACE_SUMMARIES
 from ..wire.arrays import numbers
 from .grouping import Groups, Integers, groups
@@ -72,7 +73,7 @@ def _roots(spans: Spans, traces: Groups) -> Integers:
         np.minimum.at(best, traces.of_row[rows], rank[rows])
         rows = rows[rank[rows] == best[traces.of_row[rows]]]
     if len(rows) > len(traces):  # equal to the nanosecond: by span id, so that everybody takes the same one
-        equal = spans.rows.select([name for name, _ in _BY_SPAN]).take(pa.array(rows))
+        equal = without_dictionaries(spans.rows.select([name for name, _ in _BY_SPAN]).take(pa.array(rows)))
         rows = rows[pc.sort_indices(equal, sort_keys=_BY_SPAN).to_numpy()]
     root = np.zeros(len(traces), np.int64)
     root[traces.of_row[rows[::-1]]] = rows[::-1]

@@ -17,7 +17,7 @@ import pytest
 from lake import compaction, partitioning, tables
 from lake.batches import REPEAT_WINDOW_S
 from lake.compaction import Absorbed, Compactor, bounded, contiguous
-from lake.errors import LakeCorrupt, LeaseLost
+from lake.errors import CommitConflict, LakeCorrupt, LeaseLost
 from lake.folder import add_promotion
 from lake.landing import LandingFile, LandingWriter, Request
 from lake.lease import LEASE_S, Lease
@@ -28,6 +28,7 @@ from tests.lake.checks import (
     SPAN_TABLES,
     STEPS,
     Clock,
+    Stopped,
     assert_exactly_once,
     check_a_gap_waits,
     check_a_stop_at,
@@ -234,14 +235,62 @@ def test_a_round_takes_files_up_to_its_bound_and_at_least_one(tmp_path):
     assert bounded(files, lambda _: 1000, 100) == files[:1]
 
 
-def test_a_backlog_is_absorbed_in_bounded_rounds(lake_folder, writer, bodies, monkeypatch):
+OWN_STEPS, DERIVED_STEPS = STEPS[:6], STEPS[6:]
+"""Steps of `batches` and `spans`, which every round takes, and those of the derived tables, of several rounds together."""
+
+
+@pytest.fixture
+def backlog(writer, bodies, monkeypatch):
+    """Three landing files, each of which is a round; what derives from two of them is enough for a commit."""
     monkeypatch.setattr(compaction, "ROUND_MAX_ROWS", 5)
-    steps: list[str] = []
+    monkeypatch.setattr(compaction, "DERIVED_MAX_ROWS", 8)
     for body in bodies:
         land(writer, body)
+
+
+@pytest.mark.usefixtures("backlog")
+def test_a_backlog_is_absorbed_in_bounded_rounds(lake_folder, bodies):
+    steps: list[str] = []
     assert Compactor(lake_folder, disk=DISK, step=steps.append).absorb() == Absorbed(files=3, rows=12)
-    assert steps == [*STEPS] * 3
+    assert steps == [*OWN_STEPS, *OWN_STEPS, *DERIVED_STEPS, *OWN_STEPS, *DERIVED_STEPS]
     assert_exactly_once(lake_folder.path, bodies)
+
+
+@pytest.mark.usefixtures("backlog")
+@pytest.mark.parametrize("taken", [6, 10, 12, 17, 24, 27, 30])
+def test_a_crash_in_any_round_of_a_backlog_loses_and_doubles_nothing(lake_folder, bodies, taken):
+    left = iter(range(taken))
+
+    def stop(name):
+        if next(left, None) is None:
+            raise Stopped(name)
+
+    clock = Clock()
+    with pytest.raises(Stopped):
+        Compactor(lake_folder, disk=DISK, clock=clock, step=stop).absorb()
+    clock.now_s += LEASE_S + 1
+    Compactor(lake_folder, disk=DISK, clock=clock).absorb()
+    assert_exactly_once(lake_folder.path, bodies)
+
+
+@pytest.mark.usefixtures("backlog")
+def test_rows_that_were_derived_before_another_process_did_so_are_not_committed(lake_folder, bodies):
+    clock = Clock()
+    slept: list[str] = []
+
+    def sleep(name):
+        if name == "committed spans" and not slept:
+            slept.append(name)
+            clock.now_s += LEASE_S + 1
+            other = Compactor(lake_folder, disk=DISK, clock=clock)
+            other.absorb()
+            other.lease.release()
+
+    compactor = Compactor(lake_folder, disk=DISK, clock=clock, step=sleep)
+    with pytest.raises(CommitConflict):
+        compactor.absorb()
+    assert_exactly_once(lake_folder.path, bodies)
+    assert compactor.absorb() == Absorbed()
 
 
 def test_what_comes_while_a_compaction_runs_is_for_the_next_one(lake_folder, writer, bodies):
