@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import count
@@ -66,6 +66,11 @@ def table_of(lake: Path, name: str, *columns: str) -> pa.Table:
     )
 
 
+def whole_table(lake: Path, name: str) -> pa.Table:
+    """All columns of what the newest version of a table has in its files."""
+    return table_of(lake, name, *TABLES[name].arrow_schema.names)
+
+
 def span_ids(lake: Path) -> Counter[str]:
     """How often the table `spans` has each span."""
     return Counter(table_of(lake, "spans", "span_id").column("span_id").to_pylist())
@@ -86,9 +91,10 @@ def assert_exactly_once(lake: Path, acknowledged: Collection[bytes], *, perhaps:
         acknowledged: bodies of requests, each counted once however often it was sent.
         perhaps: bodies that may be there too, whole.
     """
-    found = span_ids(lake)
-    exceptions = Counter(table_of(lake, "exceptions", "id").column("id").to_pylist())
-    batches = table_of(lake, "batches", "request_hash", "duplicate").to_pylist()
+    tables = {name: whole_table(lake, name) for name in SPAN_TABLES}
+    found = Counter(tables["spans"].column("span_id").to_pylist())
+    exceptions = Counter(tables["exceptions"].column("id").to_pylist())
+    batches = tables["batches"].select(["request_hash", "duplicate"]).to_pylist()
     decided = Counter(batch["request_hash"] for batch in batches if not batch["duplicate"])
     wanted = list(dict.fromkeys(acknowledged))
     for body in dict.fromkeys(perhaps):
@@ -96,20 +102,25 @@ def assert_exactly_once(lake: Path, acknowledged: Collection[bytes], *, perhaps:
             wanted.append(body)
     assert found == Counter(id_ for body in wanted for id_ in _sent(body)[0]), "spans"
     assert exceptions == Counter(id_ for body in wanted for id_ in _sent(body)[1]), "exceptions"
-    assert_derived(lake)
+    _assert_follow(tables, DERIVATIONS)
     assert decided == Counter(_sent(body)[2] for body in wanted), "batches"
 
 
 def assert_derived(lake: Path, *names: str) -> None:
     """The derived tables, or some of them, say what follows from the rows of `spans`."""
-    spans = Spans(table_of(lake, "spans", *TABLES["spans"].arrow_schema.names))
-    for name in names or DERIVATIONS:
-        assert said(lake, name) == _put_together(name, DERIVATIONS[name].of(spans)), name
+    names = names or tuple(DERIVATIONS)
+    _assert_follow({name: whole_table(lake, name) for name in ("spans", *names)}, names)
+
+
+def _assert_follow(tables: Mapping[str, pa.Table], names: Iterable[str]) -> None:
+    spans = Spans(tables["spans"])
+    for name in names:
+        assert _put_together(name, tables[name]) == _put_together(name, DERIVATIONS[name].of(spans)), name
 
 
 def said(lake: Path, name: str) -> list[str]:
     """What the rows of a table say, in order; of derived ones the same however many rows say it."""
-    return _put_together(name, table_of(lake, name, *TABLES[name].arrow_schema.names))
+    return _put_together(name, whole_table(lake, name))
 
 
 def _put_together(name: str, rows: pa.Table) -> list[str]:
@@ -296,15 +307,18 @@ class StoppingDisk(UnflushedDisk):
 
 
 def check_a_stop_before_any_operation(
-    lake: LakeFolder, writer: LandingWriter, bodies: Sequence[bytes], *, every: int = 1
+    lake: LakeFolder, writer: LandingWriter, bodies: Sequence[bytes], *, first: int = 0, every: int = 1
 ) -> int:
     """A compactor ends before one of its file operations and another one takes over, for each of them or every n-th.
+
+    Args:
+        first: the operation to begin with.
 
     Returns:
         How many file operations there are, to within `every`.
     """
     land(writer, *bodies)
-    for operations in count(0, every):
+    for operations in count(first, every):
         copy = replace(lake, path=lake.path.with_name(f"{lake.path.name}-{operations}"))
         shutil.copytree(lake.path, copy.path)
         clock = Clock()

@@ -27,7 +27,7 @@ from lake.errors import CommitConflict, NotALake, Overloaded
 from lake.folder import LakeFolder, create_folder, open_folder
 from lake.landing import LandingWriter, Request
 from lake.lease import LEASE_S
-from tests.lake.checks import SPAN_TABLES, Clock, assert_exactly_once
+from tests.lake.checks import DISK, SPAN_TABLES, Clock, assert_exactly_once
 from tests.lake.sim_disk import SimDisk
 from tests.lake.spans import START, otlp_body, rows_of
 
@@ -164,12 +164,12 @@ def _recover(path: Path, clients: _Clients, at: int, random: Random, parts: Part
     if answered:
         assert_is_lake(path)
     lake = create_folder(path)
-    writer = LandingWriter(path, "spans", now=START, disk=SimDisk(path.parent))
+    writer = LandingWriter(path, "spans", now=START, disk=DISK)  # the power stays on from here
     for number in again:
         writer.commit(*_rows(number))
     writer.close()
     clients.clock.now_s += LEASE_S + 1
-    compactor = parts.compactor(lake, disk=SimDisk(path.parent), clock=clients.clock)
+    compactor = parts.compactor(lake, disk=DISK, clock=clients.clock)
     compactor.absorb()
     for name in SPAN_TABLES:
         compactor.log(name)  # makes those that nothing was ever written to

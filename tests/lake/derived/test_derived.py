@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from itertools import count
+from itertools import count, product
 from secrets import token_hex
 
 import pytest
@@ -36,7 +36,14 @@ from tests.lake.spans import START
 OVER_S = START.timestamp() + 86_400
 DAYS_LATER_S = time.time() + 10 * 86_400
 """When every file that was written late is a day old, by the clock of the machine."""
+ONE_OF_EACH = STEPS[::4]
+"""A step of each table but one, and of each kind; `tests.lake.test_compaction` has them all, with less traffic."""
 NEW = tuple(table.name for table in DERIVED if table is not EXCEPTIONS)
+
+
+def full(*values):
+    """A case of the long form only."""
+    return pytest.param(*values, marks=pytest.mark.full)
 
 
 @pytest.fixture
@@ -69,7 +76,7 @@ def assert_sound(lake_folder, batches):
 # Crashes, retries, late spans, merge, rewrite, promotion
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", [step if step in ONE_OF_EACH else full(step) for step in STEPS])
 def test_derived_tables_follow_from_the_spans_wherever_compaction_ends(lake_folder, landing, clock, step):
     first, second, third = traffic(parts=3)
     landing.put("spans", *first)
@@ -81,11 +88,12 @@ def test_derived_tables_follow_from_the_spans_wherever_compaction_ends(lake_fold
     assert_sound(lake_folder, [first, second, third])
 
 
-@pytest.mark.parametrize("seed", [3, pytest.param(4, marks=pytest.mark.full), pytest.param(5, marks=pytest.mark.full)])
+@pytest.mark.parametrize(("seed", "merged"), [(3, 4), full(4, FEWEST_FILES), full(5, FEWEST_FILES)])
 def test_derived_tables_follow_from_the_spans_through_retries_late_spans_merge_rewrite_and_promotion(
-    lake_folder, landing, compactor, seed
+    lake_folder, landing, compactor, monkeypatch, seed, merged
 ):
-    *batches, late, later = traffic(seed, parts=FEWEST_FILES + 4)
+    monkeypatch.setattr("lake.merge.FEWEST_FILES", merged)
+    *batches, late, later = traffic(seed, parts=merged + 4)
     for batch in batches:
         request = token_hex(32)
         landing.put("spans", *batch, request=request)
@@ -170,11 +178,21 @@ def made_older(lake_folder, tables=NEW, *, landing_files):
         path.unlink()
 
 
+_SOME = (NEW, (SERVICE_EDGES.name,), (*NEW, EXCEPTIONS.name), (TRACE_SUMMARIES.name,))
+OLDER = list(product(_SOME, (0, 1, 3), (False, True)))
+"""Tables that the lake is older than, landing files that are left, and whether its hours are rewritten."""
+SOME_OLDER = [(_SOME[0], 0, False), (_SOME[1], 1, True), (_SOME[2], 3, False), (_SOME[3], 0, True)]
+
+
+def older_id(value):
+    return "+".join(value) if isinstance(value, tuple) else str(value)
+
+
 @pytest.mark.parametrize(
-    "tables", [NEW, (SERVICE_EDGES.name,), (*NEW, EXCEPTIONS.name), (TRACE_SUMMARIES.name,)], ids="+".join
+    ("tables", "landing_files", "is_rewritten"),
+    [case if case in SOME_OLDER else full(*case) for case in OLDER],
+    ids=older_id,
 )
-@pytest.mark.parametrize("landing_files", [0, 1, 3], ids="{} landing files".format)
-@pytest.mark.parametrize("is_rewritten", [False, True], ids=["not rewritten", "rewritten"])
 def test_a_lake_that_is_older_than_the_derived_tables_gets_all_of_them(
     lake_folder, landing, compactor, clock, tables, landing_files, is_rewritten
 ):
@@ -196,9 +214,11 @@ def test_a_lake_that_is_older_than_the_derived_tables_gets_all_of_them(
     assert compactor.waiting() == []
 
 
-@pytest.mark.parametrize("is_rewritten", [False, True], ids=["not rewritten", "rewritten"])
+@pytest.mark.parametrize(
+    ("is_rewritten", "first", "every"), [(False, 0, 7), (True, 3, 7), full(False, 0, 1), full(True, 0, 1)]
+)
 def test_a_lake_that_is_older_gets_its_derived_rows_wherever_the_rewrite_ends(
-    lake_folder, landing, compactor, clock, is_rewritten
+    lake_folder, landing, compactor, clock, is_rewritten, first, every
 ):
     (batch,) = traffic(parts=1)
     landing.put("spans", *batch)
@@ -206,7 +226,7 @@ def test_a_lake_that_is_older_gets_its_derived_rows_wherever_the_rewrite_ends(
     if is_rewritten:
         rewrite_due(compactor, now_s=OVER_S)
     made_older(lake_folder, landing_files=0)
-    for allowed in count():
+    for allowed in count(first, every):
         taken: list[str] = []
 
         def step(name, taken=taken, allowed=allowed):
