@@ -32,6 +32,7 @@ from . import (
     ingest,
     keys,
     maintenance,
+    metrics,
     nodes,
     removed,
     search,
@@ -45,6 +46,7 @@ from .health import health
 from .home import home
 from .limits import with_limits
 from .logs import configure_logging
+from .measured import with_measures
 from .problems import answer
 from .rates import Rates
 from .reference import openapi_config
@@ -64,6 +66,7 @@ DESCRIBED_ROUTES = [
     *ingest.ROUTES,
     *keys.ROUTES,
     *maintenance.ROUTES,
+    *metrics.ROUTES,
     *nodes.ROUTES,
     *search.ROUTES,
     *services.ROUTES,
@@ -157,5 +160,6 @@ def create_asgi() -> ASGIApp:
     configure_logging()
     settings = ServerSettings.from_env(os.environ)
     server = open_server(settings)
-    limited = with_limits(create_app(server), server.control, server.rates, default_limit=settings.rate_limit_per_minute)
+    measured = with_measures(create_app(server))
+    limited = with_limits(measured, server.control, server.rates, default_limit=settings.rate_limit_per_minute)
     return with_headers(with_segments(limited))

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, delete, exists, insert, select, update
+from sqlalchemy import Connection, Engine, Row, and_, delete, exists, func, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
 from lake.control.database import writing
@@ -217,15 +217,18 @@ class Outbox:
             changed = update(deliveries).where(deliveries.c.id == delivery_id).values(values).returning(*deliveries.c)
             return _delivery(connection.execute(changed).one())
 
-    def counts(self) -> dict[tuple[str, str], int]:
-        """How many messages there are, by type of channel and status."""
-        columns = (deliveries.c.channel, deliveries.c.status)
-        found: dict[tuple[str, str], int] = {}
+    def counts(self, project: str | None = None, environment: str | None = None) -> dict[tuple[str, str], int]:
+        """How many messages there are, by type of channel and status.
+
+        Args:
+            project: only those of one lake, with `environment`; without it of all.
+        """
+        kind, status = deliveries.c.channel["type"].as_string(), deliveries.c.status
+        query = select(kind, status, func.count()).group_by(kind, status)
+        if project is not None:
+            query = query.where(deliveries.c.project == project, deliveries.c.environment == environment)
         with self._reading() as connection:
-            for channel, status in connection.execute(select(*columns)):
-                key = (channel["type"], status)
-                found[key] = found.get(key, 0) + 1
-        return found
+            return {(channel, state): count for channel, state, count in connection.execute(query)}
 
     def forget_old(self) -> None:
         """Forget messages that were settled long ago."""

@@ -15,6 +15,7 @@ from tests.lake.spans import START
 
 WITHOUT_A_CALL = {
     ("GET", "/health"), ("POST", "/health"),  # for probes
+    ("GET", "/metrics"),  # for Prometheus
     ("POST", "/v1/traces"),  # the other address of /ingest/v1/traces
     ("POST", "/ingest/requests"),  # of the first generation of senders, which have their own clients
 }  # fmt: skip
