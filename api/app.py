@@ -26,6 +26,8 @@ from lake.control.process import claim
 from lake.sandbox.parent import Sandbox
 
 from . import (
+    alert_rules,
+    alerts,
     deliveries,
     deploys,
     errors,
@@ -60,6 +62,8 @@ from .traffic import TrafficLedger, keep_noted
 
 DESCRIBED_ROUTES = [
     health,
+    *alert_rules.ROUTES,
+    *alerts.ROUTES,
     *deliveries.ROUTES,
     *deploys.ROUTES,
     *errors.ROUTES,

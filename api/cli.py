@@ -22,6 +22,7 @@ COMMANDS = {
     "demo": "Serve a shop with nine days of history and live traffic, and JupyterLab, until Ctrl-C.",
     "keys": "Make, list and revoke keys.",
     "projects": "Make, list and delete projects.",
+    "rules": "Apply alert rules from a file, and list them.",
     "sql": "Run a SELECT over spans, errors, exceptions, deploys, requests and batches.",
     "search": "Find traces with TQ, the search language.",
     "compact": "Absorb the landing, rewrite the hours that are over, and delete what nobody needs.",

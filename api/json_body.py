@@ -76,7 +76,7 @@ def _refusal(text: str, kind: type[msgspec.Struct]) -> InvalidParameter | WireEr
         return MissingParameter(name, f"Parameter '{name}' is missing")
     if unknown := _UNKNOWN.fullmatch(what):
         name = _joined(where, unknown["name"])
-        known = ", ".join(field.name for field in _fields(_at(inspect.type_info(kind), where)))
+        known = ", ".join(field.encode_name for field in _fields(_at(inspect.type_info(kind), where)))
         return InvalidParameter(name, f"Parameter '{name}' is not known here; known are {known}")
     if not where:
         return WireError(f"the body must be a JSON object: {what}")

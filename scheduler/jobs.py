@@ -19,6 +19,8 @@ VACUUM_EVERY_S = 300
 DELIVER_EVERY_S = 1
 FORGET_EVERY_S = 3600
 LOOK_EVERY_S = 15
+SWEEP_EVERY_S = 10
+"""Alert rules are judged once a minute, no later than this after the minute's spans have come."""
 
 
 @dataclass(frozen=True, slots=True)

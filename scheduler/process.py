@@ -23,7 +23,9 @@ from .alerts.channels.senders import Senders
 from .alerts.channels.settings import ChannelSettings
 from .alerts.deliverer import Deliverer
 from .alerts.deploy_watch import DeployWatch
-from .alerts.outbox import Outbox
+from .alerts.outbox import Outbox, enqueue
+from .alerts.store import AlertStore
+from .alerts.sweep import Sweep
 from .jobs import Job
 from .ledger import FLUSH_EVERY_S, Ledger
 from .maintenance import Maintenance
@@ -50,11 +52,13 @@ class Process:
         )
         outbox = Outbox(self._control.engine)
         self._deliverer = Deliverer(outbox, Senders(channels))
+        self._sweep = Sweep(data, settings, AlertStore(self._control.engine, enqueue))
         heartbeat = Heartbeat(self._control, self._identity, _described(environment, settings))
         others = [
             Job("turn", self._turn.take, TAKE_EVERY_S, is_everywhere=True, is_at_once=True),
             Job("heartbeat", heartbeat.beat, HEARTBEAT_EVERY_S, is_everywhere=True, is_at_once=True),
             Job("ledger", self._ledger.flush, FLUSH_EVERY_S, is_everywhere=True),
+            self._noted("sweep", self._sweep.run, jobs.SWEEP_EVERY_S),
             self._noted("deliver", self._deliverer.deliver, jobs.DELIVER_EVERY_S),
             self._noted("forget", outbox.forget_old, jobs.FORGET_EVERY_S),
         ]
@@ -71,6 +75,7 @@ class Process:
         self._maintenance.stop()
         self._scheduler.shutdown()  # waits for the jobs that are running
         self._deliverer.close()
+        self._sweep.close()
         self._maintenance.close()
         self._ledger.flush()
         self._turn.give_up()

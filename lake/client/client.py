@@ -18,7 +18,7 @@ from ..errors import InvalidParameter
 from . import questions
 from . import search as searches
 from .call import Call
-from .calls import deliveries, errors, ingest, keys, maintenance, nodes, services, traces
+from .calls import alerts, deliveries, errors, ingest, keys, maintenance, nodes, services, traces
 from .methods import async_pages, coroutine, method, pages
 from .questions import Snapshot
 from .retries import Clock
@@ -101,6 +101,23 @@ class Client(RemoteLake):
     list_deploys = method(errors.list_deploys)
     iter_deploys = pages(errors.list_deploys)
     get_deploy = method(errors.get_deploy)
+    list_alerts = method(alerts.list_alerts)
+    iter_alerts = pages(alerts.list_alerts)
+    acknowledge_alert = method(alerts.acknowledge_alert)
+    list_alert_events = method(alerts.list_alert_events)
+    iter_alert_events = pages(alerts.list_alert_events)
+    list_alert_rules = method(alerts.list_alert_rules)
+    iter_alert_rules = pages(alerts.list_alert_rules)
+    get_alert_rule = method(alerts.get_alert_rule)
+    create_alert_rule = method(alerts.create_alert_rule)
+    replace_alert_rule = method(alerts.replace_alert_rule)
+    change_alert_rule = method(alerts.change_alert_rule)
+    delete_alert_rule = method(alerts.delete_alert_rule)
+    try_alert_rule = method(alerts.try_alert_rule)
+    list_silences = method(alerts.list_silences)
+    iter_silences = pages(alerts.list_silences)
+    create_silence = method(alerts.create_silence)
+    end_silence = method(alerts.end_silence)
     list_alert_deliveries = method(deliveries.list_alert_deliveries)
     iter_alert_deliveries = pages(deliveries.list_alert_deliveries)
     retry_alert_delivery = method(deliveries.retry_alert_delivery)
@@ -197,6 +214,23 @@ class AsyncClient(AsyncRemoteLake):
     list_deploys = coroutine(errors.list_deploys)
     iter_deploys = async_pages(errors.list_deploys)
     get_deploy = coroutine(errors.get_deploy)
+    list_alerts = coroutine(alerts.list_alerts)
+    iter_alerts = async_pages(alerts.list_alerts)
+    acknowledge_alert = coroutine(alerts.acknowledge_alert)
+    list_alert_events = coroutine(alerts.list_alert_events)
+    iter_alert_events = async_pages(alerts.list_alert_events)
+    list_alert_rules = coroutine(alerts.list_alert_rules)
+    iter_alert_rules = async_pages(alerts.list_alert_rules)
+    get_alert_rule = coroutine(alerts.get_alert_rule)
+    create_alert_rule = coroutine(alerts.create_alert_rule)
+    replace_alert_rule = coroutine(alerts.replace_alert_rule)
+    change_alert_rule = coroutine(alerts.change_alert_rule)
+    delete_alert_rule = coroutine(alerts.delete_alert_rule)
+    try_alert_rule = coroutine(alerts.try_alert_rule)
+    list_silences = coroutine(alerts.list_silences)
+    iter_silences = async_pages(alerts.list_silences)
+    create_silence = coroutine(alerts.create_silence)
+    end_silence = coroutine(alerts.end_silence)
     list_alert_deliveries = coroutine(deliveries.list_alert_deliveries)
     iter_alert_deliveries = async_pages(deliveries.list_alert_deliveries)
     retry_alert_delivery = coroutine(deliveries.retry_alert_delivery)

@@ -242,12 +242,13 @@ def _comparison(fields: _Fields, query: str) -> tuple[Operator, float] | None:
         if metric.threshold is not None:
             raise fields.wrong("query", f"it may end with one of {', '.join(OPERATORS)}, not {metric.threshold[0]}")
         return None
-    for name in ("threshold", "operator"):
-        if fields.given.get(name) is not None:
-            raise fields.wrong(name, "the query ends with a comparison of its own; leave one of them out")
     operator, literal = metric.threshold
     number = float(literal.value)
-    return next(o for o in OPERATORS if o == operator), number / 1e9 if literal.kind == "duration" else number
+    own = next(o for o in OPERATORS if o == operator), number / 1e9 if literal.kind == "duration" else number
+    for name, value in zip(("operator", "threshold"), own, strict=True):
+        if fields.given.get(name) not in (None, value):
+            raise fields.wrong(name, "the query ends with a comparison of its own; leave one of them out")
+    return own
 
 
 def _is_operator(text: str) -> bool:

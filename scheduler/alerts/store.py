@@ -45,6 +45,7 @@ from .records import (
     stored_rule,
     us,
 )
+from .rule_files import Change, plan
 from .rules import Rule
 from .states import ACTIVE
 
@@ -61,7 +62,9 @@ Enqueue = Callable[[Connection, Notification, Sequence[Channel], dt.datetime], N
 class AlertStore:
     """The alerts of one control database. Safe for use by several threads and processes."""
 
-    def __init__(self, engine: Engine, enqueue: Enqueue, now: Callable[[], dt.datetime]) -> None:
+    def __init__(
+        self, engine: Engine, enqueue: Enqueue, now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
+    ) -> None:
         self._engine = engine
         self._enqueue = enqueue
         self._now = now
@@ -115,6 +118,30 @@ class AlertStore:
             if known is not None:
                 delete_rule(connection, known, now=self._now(), enqueue=self._enqueue, by=by)
         return known is not None
+
+    def apply(self, place: Place, rules: Sequence[Rule]) -> list[Change]:
+        """Make the rules of a lake those of a file, all of them or none.
+
+        Returns:
+            What was done.
+
+        Raises:
+            InvalidParameter: the lake has too many rules, or several of a name that the file has.
+        """
+        with self._writing() as connection:
+            query = (
+                select(alert_rules).where(*_of(alert_rules, place)).order_by(alert_rules.c.created_at_us, alert_rules.c.id)
+            )
+            changes = plan(rules, [stored_rule(row) for row in connection.execute(query)])
+            for change in changes:
+                if change.known is not None and change.rule is None:
+                    delete_rule(connection, change.known, now=self._now(), enqueue=self._enqueue, by=None)
+            for change in changes:
+                if change.rule is not None and change.known is None:
+                    create_rule(connection, place, change.rule, origin="file", now=self._now())
+                elif change.rule is not None and change.known is not None and change.fields:
+                    change_rule(connection, change.known, change.rule, now=self._now(), enqueue=self._enqueue, origin="file")
+        return changes
 
     # Alerts
 

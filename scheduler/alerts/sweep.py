@@ -31,7 +31,7 @@ from .readings import Asked, Read, read_all
 from .records import Evidence, Place, Silence, StoredAlert, StoredRule
 from .states import Reading
 from .store import AlertStore
-from .windows import Due, due
+from .windows import MINUTE, Due, due, newest_end
 
 log = structlog.get_logger()
 
@@ -61,14 +61,24 @@ class Sweep:
     store: AlertStore
     now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
     _lakes: dict[Place, _Open] = field(default_factory=dict)
+    _judged_to: dt.datetime | None = None
+    """The minute that was judged last: nothing is due before the next one."""
 
     def run(self) -> list[Judged]:
-        """Judge what is due.
+        """Judge what is due. May be called as often as one likes: between minutes it does nothing.
 
         Returns:
             What became of each rule that was judged.
         """
         now = self.now()
+        minute = newest_end(now, MINUTE)
+        if minute == self._judged_to:
+            return []
+        judged = self._run(now)
+        self._judged_to = minute
+        return judged
+
+    def _run(self, now: dt.datetime) -> list[Judged]:
         rules, alerts, silences = self.store.watched()
         by_place: dict[Place, list[tuple[StoredRule, Due]]] = defaultdict(list)
         for rule in rules:

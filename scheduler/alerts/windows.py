@@ -21,8 +21,9 @@ CATCH_UP = dt.timedelta(hours=1)
 SET_BACK = dt.timedelta(minutes=5)
 """Windows that were judged this far ahead of the clock mean that it was set back; less is a matter of waiting."""
 
+MINUTE = dt.timedelta(minutes=1)
+
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_MINUTE = dt.timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Due:
 
 def interval(window: dt.timedelta) -> dt.timedelta:
     """How often a window is judged: every minute up to an hour, and then in whole minutes 60 times over its length."""
-    return max(_MINUTE, window // 60 // _MINUTE * _MINUTE)
+    return max(MINUTE, window // 60 // MINUTE * MINUTE)
 
 
 def newest_end(now: dt.datetime, window: dt.timedelta) -> dt.datetime:

@@ -49,6 +49,10 @@ def fill(lake, writer):
     assert writer.post("/ingest/requests", json={"requests": metrics}).is_success
     lake.ids["key"] = lake.owner.post("/v1/keys", json={"kind": kind_of(lake), "name": word}).json()["id"]
     lake.ids["node"] = lake.owner.post("/v1/nodes", json={"name": word, "cluster": word}).json()["node_id"]
+    rule = {"name": word, "condition": {"metric": "latency_max", "threshold": 0, "window": "5m"}, "channels": ["slack"]}
+    lake.ids["rule"] = lake.owner.post("/v1/alerts/rules", json=rule).json()["id"]
+    silence = {"comment": word, "starts_at": WINDOW["end_time"], "ends_at": LATER}
+    lake.ids["silence"] = lake.owner.post("/v1/alerts/silences", json=silence).json()["id"]
     [lake.ids["fingerprint"], *_] = [group["fingerprint"] for group in lake.owner.found("/v1/errors")["data"]]
     assert lake.owner.patch(f"/v1/errors/{lake.ids['fingerprint']}", json={"status": "ignored"}).is_success
 
@@ -62,6 +66,8 @@ WINDOW = {
     "end_time": (dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)).isoformat(),
 }
 
+LATER = (dt.datetime.now(dt.UTC) + dt.timedelta(hours=2)).isoformat()
+
 VIEWS = ("spans", "errors", "deploys", "requests", "exceptions", "endpoint_minutes", "trace_summaries", "service_edges")
 
 
@@ -73,9 +79,12 @@ def questions(told):
         "/v1/services", f"/v1/services?cluster={word}", "/v1/topology", f"/v1/topology?cluster={word}", "/v1/endpoints",
         f"/v1/endpoints?service={word}", "/v1/errors", f"/v1/errors?service={word}", f"/v1/errors/{ids['fingerprint']}",
         f"/v1/errors/{ids['fingerprint']}/occurrences", "/v1/deploys", f"/v1/deploys/{ids['deploy']}", "/v1/keys",
-        f"/v1/keys/{ids['key']}", "/v1/keys/current", "/v1/nodes", f"/v1/nodes/{ids['node']}",
+        f"/v1/keys/{ids['key']}", "/v1/keys/current", "/v1/nodes", f"/v1/nodes/{ids['node']}", "/v1/alerts/rules",
+        f"/v1/alerts/rules/{ids['rule']}", "/v1/alerts/silences", "/v1/alerts", "/v1/alerts?state=ok", "/v1/alerts/events",
+        "/v1/alerts/deliveries",
     ):  # fmt: skip
         yield "GET", path, None
+    yield "POST", f"/v1/alerts/rules/{ids['rule']}/test?hours=1", None
     yield "POST", "/v1/traces/search", {"query": f'service.name = "{word}"', **WINDOW}
     yield "POST", "/v1/traces/search", {"query": "{ true } | select(.note, user.id)", **WINDOW}
     yield "POST", "/v1/traces/metrics", {"query": "{ true } | count_over_time() by(service.name)", **WINDOW, "step": 3600}
@@ -101,11 +110,17 @@ def manages_keys_of(lakes, asker, told):
     return asker is lakes[0] and told is lakes[1]
 
 
+UNTIL_A_SWEEP = {"/v1/alerts", "/v1/alerts?state=ok", "/v1/alerts/events", "/v1/alerts/deliveries"}
+"""What has something to show only when the scheduler has judged a rule."""
+
+
 def test_a_key_sees_its_own_canaries(lakes):
     """The control: every question is one that shows a canary to its owner, but for the keys' own page."""
     for lake in lakes:
         silent = [path for path, _, text in answers(lake, lake) if lake.canary not in text]
-        assert set(silent) <= {"/v1/keys/current"}, silent
+        assert set(silent) <= {"/v1/keys/current", *UNTIL_A_SWEEP, f"/v1/alerts/rules/{lake.ids['rule']}/test?hours=1"}, (
+            silent
+        )
 
 
 def test_no_answer_shows_a_canary_to_another_key(lakes):
@@ -129,6 +144,7 @@ def test_what_another_key_was_told_of_is_not_found(lakes):
                     f"/v1/deploys/{told.ids['deploy']}",
                     *([] if manages_keys_of(lakes, asker, told) else [f"/v1/keys/{told.ids['key']}"]),
                     f"/v1/nodes/{told.ids['node']}",
+                    f"/v1/alerts/rules/{told.ids['rule']}",
                 ):
                     assert asker.owner.refused(path)[:2] == (404, "not_found")
 
@@ -143,6 +159,10 @@ def test_what_another_key_was_told_of_cannot_be_changed(lakes):
                     ("DELETE", f"/v1/keys/{told.ids['key']}", None),
                     ("PATCH", f"/v1/nodes/{told.ids['node']}", {"labels": {"a": "b"}}),
                     ("DELETE", f"/v1/nodes/{told.ids['node']}", None),
+                    ("PATCH", f"/v1/alerts/rules/{told.ids['rule']}", {"name": "mine"}),
+                    ("POST", f"/v1/alerts/rules/{told.ids['rule']}/test", None),
+                    ("DELETE", f"/v1/alerts/rules/{told.ids['rule']}", None),
+                    ("DELETE", f"/v1/alerts/silences/{told.ids['silence']}", None),
                 ):
                     if path.startswith("/v1/keys") and manages_keys_of(lakes, asker, told):
                         continue

@@ -10,6 +10,7 @@ import pytest
 
 from lake.client import DeployReport, ErrorReport, calls, models, questions
 from lake.client.call import Call
+from lake.client.models.alerts import AlertCondition, AlertRuleChange, AlertRuleRequest, SilenceRequest
 from lake.client.models.nodes import Gauges, NodeChange, NodeRegistration
 from tests.lake.spans import START
 
@@ -25,10 +26,19 @@ NODE = NodeRegistration(
     node_id="n", name="n", cluster="c", region="r", version="v", address="a", labels={}, config={}, metrics=GAUGES
 )
 CHANGE = NodeChange(name="n", cluster="c", labels={}, draining=True)
+CONDITION = AlertCondition(metric="apdex", threshold=0.5, window="5m")
+RULE = AlertRuleRequest(
+    name="n", condition=CONDITION, channels=["slack"], severity="info", enabled=True, repeat_interval="1h"
+)
+RULE_CHANGE = AlertRuleChange(
+    name="n", condition=CONDITION, channels=["slack"], severity="info", enabled=True, repeat_interval="1h"
+)
+SILENCE = SilenceRequest(rule_id="r", labels={}, starts_at=START, ends_at=START, comment="c")
 SAMPLES = {
     "body": b"", "error": ErrorReport(exception_class="E", message="m"), "errors": [], "deploy": DeployReport(version="v"),
     "start_time": START, "end_time": START + dt.timedelta(hours=1), "params": None, "limit": 5, "cursor": "c",
     "scopes": ["read"], "rate_limit": 5, "step": 60.0, "node": NODE, "change": CHANGE, "metrics": GAUGES,
+    "rule": RULE, "changes": RULE_CHANGE, "silence": SILENCE, "hours": 5,
 }  # fmt: skip
 """Values of arguments; what is not here is sent as its own name in braces."""
 

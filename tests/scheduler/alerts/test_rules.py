@@ -108,6 +108,7 @@ def test_a_query_may_have_the_comparison_itself():
     assert (condition.operator, condition.threshold, condition.measure.unit) == (">=", 2.0, "")
     slow = query("{ true } | quantile_over_time(duration, .99) by(service.name) > 2s")
     assert (slow.operator, slow.threshold, slow.measure.unit, slow.measure.is_count) == (">", 2.0, "s", False)
+    assert condition_of(shown(slow)) == slow
 
 
 def test_a_query_of_traces_counts_the_spans_that_it_means():
