@@ -1,7 +1,7 @@
 """File cache: what was read from data files, kept for the next question.
 
 Takes   paths of data files, which never change, and the columns that are wanted of them.
-Gives   their rows, or what a digest makes of the rows of some files together.
+Gives   their rows, or what a digest makes of the rows of some files together; which of them can hold a value at all.
 Refuses nothing; a damaged or missing file raises `LakeCorrupt`.
 
 Errors and deploys are few beside spans, but thirty days of them lie in hundreds of small files, and to open a file costs
@@ -10,11 +10,13 @@ more than its rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from .bloom_filters import Wanted, filters_of
 from .errors import LakeCorrupt
 from .table_cache import TableCache
 
@@ -48,11 +50,30 @@ class FileCache:
         key = (tuple(paths), tuple(schema.names), make)
         return self._tables.kept(key, lambda: make(pa.concat_tables([self.rows(path, schema) for path in paths])))
 
+    def with_any(self, column: str, values: Sequence[str], paths: Sequence[str]) -> list[str]:
+        """Those files whose bloom filters do not rule out that they hold one of some values.
+
+        Raises:
+            LakeCorrupt: a file is gone or damaged.
+        """
+        wanted = Wanted(values)
+
+        def may_hold(path: str) -> bool:
+            with _read_errors(path):
+                return wanted.may_be_in(path, self._tables.kept((path, column), lambda: filters_of(path, column)))
+
+        return [path for path in paths if may_hold(path)]
+
 
 def _read(path: str, schema: pa.Schema) -> pa.Table:
+    with _read_errors(path), pq.ParquetFile(path, pre_buffer=False) as file:
+        return file.read(columns=schema.names, use_threads=False).select(schema.names).cast(schema)
+
+
+@contextmanager
+def _read_errors(path: str) -> Iterator[None]:
     try:
-        with pq.ParquetFile(path, pre_buffer=False) as file:
-            return file.read(columns=schema.names, use_threads=False).select(schema.names).cast(schema)
+        yield
     except FileNotFoundError as error:
         raise LakeCorrupt(f"{path} is gone: ask again, for an old answer's files go in time") from error
     except (pa.ArrowException, OSError) as error:

@@ -38,16 +38,18 @@ def source(
     """
     own = promoted[len(PROMOTED) :] if table.name == "spans" else ()
     # an older data file has no column that was promoted later, a landing file none that is null in every row; so columns
-    # are matched by name there, and the empty relation has them all. Each relation costs milliseconds to plan.
+    # are matched by name there, and the empty relation has them all. Each relation, and each SELECT, costs milliseconds to
+    # plan.
     parts = []
     if extra or own or waiting or not files:
-        parts.append(f"SELECT * FROM {extra or empty}")
+        parts.append(extra or empty)
     if files:
-        parts.append(f"SELECT * FROM {_read(files, by_name=bool(own))}")
+        parts.append(_read(files, by_name=bool(own)))
     if waiting:
-        parts.append(f"SELECT * FROM {_read(waiting, by_name=True)}")
+        parts.append(_read(waiting, by_name=True))
+    every = parts[0] if len(parts) == 1 else f"({' UNION ALL BY NAME '.join(f'SELECT * FROM {part}' for part in parts)})"
     wanted = ", ".join([_column(c.name, own) for c in table.columns if columns is None or c.name in columns])
-    return f"SELECT {wanted} FROM ({' UNION ALL BY NAME '.join(parts)})"
+    return f"SELECT {wanted} FROM {every}"
 
 
 def _read(paths: Sequence[str], *, by_name: bool) -> str:
@@ -64,14 +66,6 @@ def _column(name: str, own: tuple[Promoted, ...]) -> str:
                 value = f"CASE WHEN regexp_full_match({value}, '-?[0-9]{{1,19}}') THEN TRY_CAST({value} AS BIGINT) END"
             return f"coalesce({identifier(name)}, {value}) AS {identifier(name)}"
     return identifier(name)
-
-
-def files_with(column: str, value: str, files: Sequence[str]) -> str:
-    """Those of some Parquet files whose bloom filters do not rule a value out."""
-    listed = ", ".join(literal(path) for path in files)
-    return f"""
-        SELECT DISTINCT file_name FROM parquet_bloom_probe([{listed}], {literal(column)}, {literal(value)})
-        WHERE NOT bloom_filter_excludes"""
 
 
 def row_groups_of(files: Sequence[str]) -> str:
@@ -126,9 +120,9 @@ _SAME_SPAN = ", ".join(SPAN_IDENTITY)
 _LATEST_FIRST = ", ".join(f"{name} DESC" for name in SPAN_RECENCY)
 
 SPANS_OF_TRACE = """
-    SELECT * FROM ({source}) WHERE trace_id = $trace_id ORDER BY start_time, start_ns_remainder, span_id, kind LIMIT $limit
+    {source} WHERE trace_id = $trace_id ORDER BY start_time, start_ns_remainder, span_id, kind LIMIT $limit
 """
-"""The first spans of one trace, as often as they came."""
+"""The first spans of one trace, as often as they came; one SELECT, since of two each binds all columns."""
 
 TRACE = f"""
     SELECT * FROM spans WHERE trace_id = $trace_id
@@ -251,17 +245,6 @@ DEPLOYS = """
 """Every deploy once; a repeated Idempotency-Key gives the same id."""
 
 
-CANDIDATES = """
-    SELECT trace_id FROM (
-        SELECT *, epoch_us(start_time) * 1000 + start_ns_remainder AS start_ns FROM ({summaries})
-        WHERE start_time >= $since AND start_time < $reach)
-    GROUP BY trace_id
-    HAVING {conditions}
-    ORDER BY min(start_ns) DESC, trace_id DESC
-"""
-"""Traces that may be among those that are asked for, newest first: judged by what a slice of the time knows of them."""
-
-
 _JUDGED = """
     judged AS (
         SELECT *, CASE
@@ -271,32 +254,6 @@ _JUDGED = """
     )
 """
 """The status of each trace."""
-
-SUMMARIES = f"""
-    WITH parts AS (
-        SELECT *, epoch_us(start_time) * 1000 + start_ns_remainder AS start_ns FROM ({{summaries}})
-    ),
-    traces AS (
-        SELECT trace_id,
-            min(start_ns) AS start_ns,
-            max(start_ns + duration_ns) AS end_ns,
-            sum(span_count)::BIGINT AS span_count,
-            sum(error_count)::BIGINT AS error_count,
-            list_sort(list_distinct(flatten(list(services)))) AS services,
-            arg_min(struct_pack(
-                    service := root_service, operation := root_name, status := root_status, kind := root_kind,
-                    missing := root_missing, span_id := root_span_id,
-                    environment := root_environment, version := root_version, git_sha := root_git_sha,
-                    http_method := root_http_method, http_route := root_http_route,
-                    http_status_code := root_http_status_code),
-                row(root_missing, start_ns + root_offset_ns, -root_duration_ns, root_span_id, root_kind)) AS root
-        FROM parts GROUP BY trace_id
-    ),
-    {_JUDGED}
-    SELECT * FROM judged WHERE {{conditions}} ORDER BY start_ns DESC, trace_id DESC LIMIT $limit
-"""
-"""Traces out of rows of `trace_summaries`, newest first."""
-
 
 _SPANS = """
         SELECT trace_id, span_id, parent_span_id, kind, name, start_time, start_ns_remainder, duration_ns, status,
@@ -325,7 +282,7 @@ TRACES_OF_DISTINCT_SPANS = f"""
     {_JUDGED}
     SELECT * FROM judged WHERE {{conditions}} ORDER BY start_ns DESC, trace_id DESC LIMIT $limit
 """
-"""The same out of spans that are each there once."""
+"""Traces out of spans that are each there once, newest first."""
 
 TRACES = TRACES_OF_DISTINCT_SPANS.replace(
     _SPANS, f"{_SPANS} QUALIFY row_number() OVER (PARTITION BY {_SAME_SPAN} ORDER BY {_LATEST_FIRST}) = 1"

@@ -27,6 +27,9 @@ from .table_cache import TableCache
 ERROR_REACH = dt.timedelta(hours=1)
 """How far outside a time the other report of an error is looked for: the pair lies within seconds, a repeat a bit more."""
 
+_MOST_LOOKED_FOR = 256
+"""Trace ids that are looked for in bloom filters: one of many is in nearly every file."""
+
 _FIRST, _LAST = dt.datetime(1, 1, 1, tzinfo=dt.UTC), dt.datetime(9999, 12, 31, 23, 59, 59, tzinfo=dt.UTC)
 
 
@@ -65,19 +68,22 @@ class Relations:
         until: dt.datetime | None = None,
         time: str | None = None,
         trace_id: str | None = None,
-        choose: Callable[[list[str]], list[str]] = list,
+        trace_ids: Sequence[str] = (),
         columns: Collection[str] | None = None,
     ) -> Relation:
-        """The rows of a table, at least those with a time in `[since, until)` and this trace id.
+        """The rows of a table, at least those with a time in `[since, until)` and this trace id, or one of these.
 
         Args:
             columns: the only ones that are wanted.
             time: the column that the times are of; by default the one that the table is partitioned by.
             trace_id: as it is stored, in lower case.
-            choose: which of the data files that are left can hold a row that is wanted.
+            trace_ids: of a table with a bloom filter on the trace id; none for any.
         """
         table = self.snapshot.tables[name]
-        files = self._named(choose(table.data_files(since=since, until=until, time=time, trace_id=trace_id)))
+        found = table.data_files(since=since, until=until, time=time, trace_id=trace_id)
+        if 0 < len(trace_ids) <= _MOST_LOOKED_FOR and len(found) > 1:
+            found = self._files.with_any("trace_id", trace_ids, found)
+        files = self._named(found)
         empty, tail = f"_{name}_empty", f"_{name}_tail"
         tables = {empty: table.table.arrow_schema.empty_table()}
         decoded = self._decoded_tail(table, trace_id)
@@ -87,7 +93,8 @@ class Relations:
         promoted = self.snapshot.lake.promoted
         extra = tail if decoded else ""
         text = queries.source(table.table, files, waiting, promoted, empty=empty, extra=extra, columns=columns)
-        return Relation(text, tables, (*files, *waiting))
+        named = {name: rows for name, rows in tables.items() if name in text}  # each one takes a millisecond to register
+        return Relation(text, named, (*files, *waiting))
 
     def _named(self, paths: Iterable[str]) -> list[str]:
         return [path.removeprefix(self._outside) for path in paths]
@@ -112,10 +119,52 @@ class Relations:
             columns: some of the table.
             time: the column that the times are of; by default the one that the table is partitioned by.
         """
+        return pa.concat_tables(self.parts(name, columns, since=since, until=until, time=time))
+
+    def parts(
+        self,
+        name: str,
+        columns: Sequence[str],
+        *,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+        time: str | None = None,
+    ) -> list[pa.Table]:
+        """The same rows as they lie in the landing and in each file."""
         table = self.snapshot.tables[name]
         schema = _schema_of(table, columns)
         files = table.data_files(since=since, until=until, time=time)
-        return pa.concat_tables([self._waiting(table, columns), *(self._files.rows(path, schema) for path in files)])
+        return [self._waiting(table, columns), *(self._files.rows(path, schema) for path in files)]
+
+    def matching(
+        self,
+        name: str,
+        keys: Sequence[str],
+        others: Sequence[str],
+        match: Callable[[pa.Table], pa.ChunkedArray],
+        *,
+        since: dt.datetime,
+        until: dt.datetime,
+    ) -> pa.Table:
+        """The rows of a small table that are wanted; of a file that has none, only what tells so is read.
+
+        Args:
+            keys: the columns that tell.
+            others: the columns that are wanted beside them.
+            match: says of rows with the keys which ones are wanted. It is asked about all rows in `[since, until)` at least.
+        """
+        table = self.snapshot.tables[name]
+        waiting = self._waiting(table, (*keys, *others))
+        found = [kept(waiting, match(waiting))]
+        schemas = [_schema_of(table, columns) for columns in (keys, others)]
+        for path in table.data_files(since=since, until=until):
+            rows = self._files.rows(path, schemas[0])
+            places = pc.indices_nonzero(match(rows))
+            if len(places):
+                parts = [rows, self._files.rows(path, schemas[1])]
+                columns = [column.take(places) for part in parts for column in part.columns]
+                found.append(pa.table(columns, schema=found[0].schema))
+        return pa.concat_tables(found)
 
     def digest(
         self,
@@ -201,6 +250,11 @@ class Relations:
         else:
             return None
         return pa.concat_tables([schema.empty_table(), *found])
+
+
+def kept(rows: pa.Table, wanted: pa.ChunkedArray) -> pa.Table:
+    """The rows that are wanted; where that is all of them, as often, nothing is copied."""
+    return rows if pc.all(wanted, min_count=0).as_py() else rows.filter(wanted)
 
 
 def _hour_of(path: str) -> str:

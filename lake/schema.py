@@ -22,6 +22,7 @@ thing (`Promoted.aliases`) stay in the map and fill the column as well.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import pyarrow as pa
@@ -131,7 +132,7 @@ class Column:
     nullable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
     """One Delta table of a lake."""
 
@@ -152,7 +153,7 @@ class Table:
     plain: frozenset[str] = field(default_factory=frozenset)
     """Columns of nearly unique values, written without a dictionary."""
 
-    @property
+    @cached_property
     def arrow_schema(self) -> pa.Schema:
         return pa.schema([pa.field(c.name, c.type, c.nullable) for c in self.columns])
 

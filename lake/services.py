@@ -18,10 +18,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .derived.grouping import Groups, Integers, groups
+from .derived.grouping import Groups, Integers, distinct, groups
 from .derived.histogram import latencies, merged
 from .derived.spans import integers, times
-from .relations import Relations
+from .relations import Relations, kept
 from .wire.arrays import booleans, numbers, offsets_of, owners_of
 
 DEFAULT_CLUSTER = "default"
@@ -62,10 +62,10 @@ def services(asked: MinuteFilter, relations: Relations) -> pa.Table:
         requests; null without any).
     """
     rows = _minutes(asked, relations)
-    rows = _kept(rows, pc.is_valid(rows.column("service_name")))
+    rows = kept(rows, pc.is_valid(rows.column("service_name")))
     alike = groups(rows.column("service_name"))
     is_request = rows.column("is_request").to_numpy()
-    offsets, languages = _distinct(alike, rows.column("sdk_language"))
+    offsets, languages = distinct(alike, rows.column("sdk_language"))
     found = pa.table(
         {
             "service_name": rows.column("service_name").take(pa.array(alike.example)),
@@ -138,12 +138,7 @@ def _minutes(asked: MinuteFilter, relations: Relations) -> pa.Table:
         wanted = pc.and_(wanted, pc.equal(rows.column("environment"), asked.environment))
     if asked.cluster is not None:
         wanted = pc.and_(wanted, pc.equal(_cluster(rows), asked.cluster))
-    return _kept(rows, wanted)
-
-
-def _kept(rows: pa.Table, wanted: pa.ChunkedArray) -> pa.Table:
-    """The rows that are wanted; mostly that is all of them, and nothing has to be copied."""
-    return rows if pc.all(wanted, min_count=0).as_py() else rows.filter(wanted)
+    return kept(rows, wanted)
 
 
 def _cluster(rows: pa.Table) -> pa.ChunkedArray:
@@ -162,16 +157,8 @@ def _endpoint_counts(alike: Groups, rows: pa.Table) -> Integers:
     return np.bincount(alike.of_row[pairs.example], minlength=len(alike))
 
 
-def _distinct(alike: Groups, column: pa.ChunkedArray) -> tuple[Integers, pa.ChunkedArray]:
-    """The values of a column in each group, in order and without null, and where those of each group begin and end."""
-    pairs = groups(alike.of_row, column)
-    values = pa.table({"group": numbers(alike.of_row[pairs.example]), "value": column.take(pa.array(pairs.example))})
-    values = values.filter(pc.is_valid(values.column("value"))).sort_by([("group", "ascending"), ("value", "ascending")])
-    return np.searchsorted(values.column("group").to_numpy(), np.arange(len(alike) + 1)), values.column("value")
-
-
 def _listed(alike: Groups, column: pa.ChunkedArray) -> pa.ListArray:
-    offsets, values = _distinct(alike, column)
+    offsets, values = distinct(alike, column)
     return pa.ListArray.from_arrays(numbers(offsets.astype(np.int32)), values.combine_chunks())
 
 

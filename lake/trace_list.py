@@ -1,29 +1,31 @@
 """Trace list: the newest traces of a window, found without reading all of it.
 
 Takes   the filters of a list, and the table `trace_summaries` of a snapshot.
-Gives   one page: what `lake.queries.SUMMARIES` says of every trace of the window, no more than asked for.
+Gives   one page: what `lake.summaries.put_together` says of every trace of the window, no more than asked for.
 Refuses nothing; values are checked by `lake.store`.
 
 A window is looked through in slices, newest first, and ends where the page is full. A trace may have several rows, made of
 spans that came at different times. Of a slice, cheap conditions on its rows leave the traces that can be meant; only of
 those all rows are read, put together, and judged.
-
-A span that came in two different requests counts twice until its hour is rewritten.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from . import queries
-from .relations import Ask, Relation, Relations, shifted
+from .derived.grouping import groups
+from .derived.spans import integers
+from .relations import Ask, Relations, shifted
 from .schema import TRACE_SUMMARIES
+from .summaries import Summaries, has_failed, has_service, put_together, start_ns_of
+from .wire.arrays import booleans, numbers
 
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -32,10 +34,8 @@ _TABLE = TRACE_SUMMARIES.name
 _SHARES = (64, 8, 1)
 """Parts of the window that the first slices reach over; the last one has the rest."""
 
-_FEW_ROWS, _FEW_FILTERED_ROWS = 20_000, 200_000
-"""Rows that are looked through at once, because a query more costs as much as to read them. A list without filters has its
-page in the first slice nearly always.
-"""
+_FEW_ROWS = 20_000
+"""Rows that are looked through at once."""
 
 _GROWTH = 8
 """How much more traces are judged at once each time that too few of them were meant."""
@@ -75,15 +75,10 @@ class TraceFilter:
 
 def page(asked: TraceFilter, relations: Relations, ask: Ask) -> pa.Table:
     """The newest traces that are meant, at most `limit`."""
-    first, last = asked.reach
-    around = relations.of(_TABLE, since=first, until=last)
-    search = _Search(asked, around, ask)
-    few = _FEW_FILTERED_ROWS if asked.is_filtered else _FEW_ROWS
-    is_small = relations.row_count(_TABLE, since=asked.since, until=asked.end) <= few
+    search = _Search(asked, Summaries.reaching(relations, ask, *asked.reach))
+    is_small = relations.row_count(_TABLE, since=asked.since, until=asked.end) <= _FEW_ROWS
     for since, until in slices(asked.since, asked.end, is_small=is_small):
-        # only a filter needs more of a trace than its first row
-        reach = last if asked.is_filtered else until
-        ids = _candidates(asked, relations.of(_TABLE, since=since, until=reach), (since, until, reach), ask)
+        ids = search.candidates(since, until)
         if search.is_full_with(ids, since, is_last=since == asked.since):
             break
     return search.found()
@@ -99,45 +94,61 @@ def slices(since: dt.datetime, until: dt.datetime, *, is_small: bool = False) ->
             end = begin
 
 
-def _candidates(
-    asked: TraceFilter, summaries: Relation, times: tuple[dt.datetime, dt.datetime, dt.datetime], ask: Ask
-) -> pa.Array:
-    """Ids of the traces of a slice that can be meant, newest first."""
-    since, until, reach = times
-    values: dict[str, Any] = {"since": since, "reach": reach, "until_ns": nanoseconds(until)}
-    conditions = ["min(start_ns) < $until_ns"]
-    if asked.service is not None:
-        conditions.append("bool_or(list_contains(services, $service))")
-        values["service"] = asked.service
-    if asked.min_duration_ns is not None:
-        conditions.append("max(start_ns + duration_ns) - min(start_ns) >= $min_duration_ns")
-        values["min_duration_ns"] = asked.min_duration_ns
-    if asked.status in _MAY_BE:
-        conditions.append(_MAY_BE[asked.status])
-    query = queries.CANDIDATES.format(summaries=summaries.text, conditions=" AND ".join(conditions))
-    return ask(query, values, summaries).column("trace_id").combine_chunks()
-
-
-_MAY_BE: Mapping[str | None, str] = {
-    "error": "bool_or(error_count > 0 OR (root_kind = 'server' AND root_http_status_code >= 500))",
-    "ok": "bool_or(root_status = 'ok')",
-}
-"""What some row of a trace of this status has."""
-
-
 @dataclass(slots=True)
 class _Search:
     """The traces found so far."""
 
     asked: TraceFilter
-    around: Relation
-    ask: Ask
+    summaries: Summaries
     _parts: list[pa.Table] = field(default_factory=list)
     _count: int = 0
     _waiting: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
     """Ids of traces that are not judged yet, newest first."""
     _until: dt.datetime | None = None
     """End of the part of the window that they are of."""
+
+    def candidates(self, since: dt.datetime, until: dt.datetime) -> pa.Array:
+        """Ids of the traces of a slice that can be meant, by what the slice knows of them; newest first."""
+        asked = self.asked
+        # only a filter needs more of a trace than its first row
+        rows = self.summaries.keys(self._columns, since, asked.reach[1] if asked.is_filtered else until)
+        alike = groups(rows.column("trace_id"))
+        start_ns = start_ns_of(rows)
+        first_ns = alike.lowest(start_ns)
+        wanted = first_ns < nanoseconds(until)
+        if asked.min_duration_ns is not None:
+            wanted &= alike.highest(start_ns + integers(rows, "duration_ns")) - first_ns >= asked.min_duration_ns
+        for is_some in self._marks(rows):
+            wanted &= alike.sums(is_some) > 0
+        found = pa.table(
+            {
+                "trace_id": rows.column("trace_id").take(pa.array(alike.example[wanted])),
+                "start_ns": numbers(first_ns[wanted]),
+            }
+        )
+        return found.sort_by(_NEWEST_FIRST).column("trace_id").combine_chunks()
+
+    @property
+    def _columns(self) -> list[str]:
+        """What tells whether a trace can be meant."""
+        asked, found = self.asked, ["trace_id", "start_time", "start_ns_remainder"]
+        if asked.min_duration_ns is not None:
+            found.append("duration_ns")
+        if asked.service is not None:
+            found.append("services")
+        if asked.status is not None:
+            found += ["error_count", "root_kind", "root_status", "root_http_status_code"]
+        return found
+
+    def _marks(self, rows: pa.Table) -> Iterator[npt.NDArray[np.bool_]]:
+        """What some row of a trace that is meant has."""
+        if self.asked.service is not None:
+            yield has_service(rows, self.asked.service)
+        if self.asked.status == "error":
+            columns = (rows.column(name) for name in ("root_kind", "error_count", "root_http_status_code"))
+            yield has_failed(*columns).to_numpy()
+        if self.asked.status == "ok":
+            yield pc.equal(rows.column("root_status"), "ok").to_numpy()
 
     def is_full_with(self, ids: pa.Array, since: dt.datetime, *, is_last: bool) -> bool:
         """Take these traces of the next slice, and judge once there are enough for the page; whether it is full.
@@ -147,7 +158,9 @@ class _Search:
             since: begin of the slice.
         """
         # a trace that came with a newer slice too started in this one
-        newer = self._waiting.filter(pc.invert(pc.is_in(self._waiting, value_set=ids)))
+        newer = self._waiting
+        if len(newer) and len(ids):
+            newer = newer.filter(pc.invert(pc.is_in(newer, value_set=ids)))
         self._waiting = pa.concat_arrays([newer, ids])
         if len(self._waiting) >= self.asked.limit - self._count or is_last:
             self._judge(self._waiting, since, self._until or self.asked.end)
@@ -169,33 +182,38 @@ class _Search:
         return pa.concat_tables(self._parts)
 
     def _judged(self, ids: pa.Array, since: dt.datetime, until: dt.datetime) -> pa.Table:
-        first, last = self.asked.reach
-        text = (
-            f"SELECT * FROM ({self.around.text}) WHERE start_time >= $first AND start_time < $last "
-            "AND trace_id IN (SELECT trace_id FROM _candidates)"
-        )
-        values: dict[str, Any] = {"first": first, "last": last, "limit": self.asked.limit - self._count}
-        conditions, bounds = self._conditions(since, until)
-        query = queries.SUMMARIES.format(summaries=text, conditions=" AND ".join(conditions))
-        tables = {**self.around.tables, "_candidates": pa.table({"trace_id": ids})}
-        return self.ask(query, values | bounds, Relation(query, tables))
+        traces = put_together(self.summaries.of(ids))
+        traces = traces.filter(self._is_meant(traces, nanoseconds(since), nanoseconds(until)))
+        return traces.sort_by(_NEWEST_FIRST).slice(0, self.asked.limit - self._count)
 
-    def _conditions(self, since: dt.datetime, until: dt.datetime) -> tuple[list[str], dict[str, Any]]:
-        asked = self.asked
-        conditions = ["start_ns >= $since_ns", "start_ns < $until_ns"]
-        values: dict[str, Any] = {"since_ns": nanoseconds(since), "until_ns": nanoseconds(until)}
-        for name, text in (
-            ("service", "list_contains(services, $service)"),
-            ("min_duration_ns", "end_ns - start_ns >= $min_duration_ns"),
-            ("status", "status = $status"),
-        ):
-            if getattr(asked, name) is not None:
-                conditions.append(text)
-                values[name] = getattr(asked, name)
+    def _is_meant(self, traces: pa.Table, since_ns: int, until_ns: int) -> pa.ChunkedArray:
+        asked, start_ns = self.asked, traces.column("start_ns")
+        meant = starts_within(traces, since_ns, until_ns)
+        if asked.service is not None:
+            meant = pc.and_(meant, booleans(has_service(traces, asked.service)))
+        if asked.min_duration_ns is not None:
+            duration_ns = traces.column("end_ns").to_numpy() - start_ns.to_numpy()
+            meant = pc.and_(meant, booleans(duration_ns >= asked.min_duration_ns))
+        if asked.status is not None:
+            meant = pc.and_(meant, pc.equal(traces.column("status"), asked.status))
         if asked.before is not None:
-            conditions.append("(start_ns < $before_ns OR (start_ns = $before_ns AND trace_id < $before_id))")
-            values["before_ns"], values["before_id"] = asked.before
-        return conditions, values
+            meant = pc.and_(meant, comes_after(asked.before, start_ns, traces.column("trace_id")))
+        return meant
+
+
+_NEWEST_FIRST = [("start_ns", "descending"), ("trace_id", "descending")]
+
+
+def starts_within(traces: pa.Table, since_ns: int, until_ns: int) -> pa.BooleanArray:
+    """Which traces start in `[since_ns, until_ns)`; a time of the calendar may be one that 64 bits cannot tell."""
+    start_ns = traces.column("start_ns").to_numpy()
+    return booleans((start_ns >= since_ns) & (start_ns < until_ns))
+
+
+def comes_after(before: tuple[int, str], start_ns: pa.ChunkedArray, trace_id: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Which traces come after one, given by start and id, in a list that has the newest first."""
+    is_equal = pc.and_(pc.equal(start_ns, before[0]), pc.less(trace_id, before[1]))
+    return pc.or_(pc.less(start_ns, before[0]), is_equal)
 
 
 def nanoseconds(time: dt.datetime) -> int:

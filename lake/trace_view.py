@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -24,13 +23,11 @@ from .derived.exceptions import exceptions_of
 from .identity import latest_spans
 from .n_plus_one import n_plus_one
 from .occurrences import KEY_COLUMNS, occurrences
-from .relations import ERROR_REACH, Ask, Relation, Relations, shifted
+from .relations import ERROR_REACH, Ask, Relations, shifted
 from .schema import TIMESTAMP, Promoted
 
 _MOST_REPEATS = 4
 """How often a span is expected to have come at most; of a trace with more rows than that the end is not read."""
-
-_NOTHING = Relation("")
 
 ERROR_COLUMNS = (*KEY_COLUMNS, "fingerprint", "location", "service_name", "environment", "git_sha", "version", "span_id")
 
@@ -61,15 +58,9 @@ def spans_of(trace_id: str, relations: Relations, ask: Ask, *, max_spans: int) -
     Args:
         trace_id: as it is stored, in lower case.
     """
-    source = relations.of("spans", trace_id=trace_id, choose=partial(_with_trace, trace_id, ask))
+    source = relations.of("spans", trace_id=trace_id, trace_ids=[trace_id])
     values = {"trace_id": trace_id, "limit": max_spans * _MOST_REPEATS}
     return latest_spans(ask(queries.SPANS_OF_TRACE.format(source=source.text), values, source)).slice(0, max_spans)
-
-
-def _with_trace(trace_id: str, ask: Ask, files: list[str]) -> list[str]:
-    if len(files) < 2:
-        return files
-    return sorted(ask(queries.files_with("trace_id", trace_id, files), {}, _NOTHING).column(0).to_pylist())
 
 
 def view(rows: pa.Table, relations: Relations, *, promoted: tuple[Promoted, ...], max_spans: int) -> TraceView | None:

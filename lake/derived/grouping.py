@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ..dictionaries import encoded, indices_of
 from ..wire.arrays import numbers
@@ -69,6 +70,14 @@ def groups(*columns: pa.ChunkedArray | Integers) -> Groups:
             combined, size = _codes(numbers(combined))
         combined, size = combined * count + codes if size > 1 else codes, size * count
     return _numbered(combined, size)
+
+
+def distinct(alike: Groups, column: pa.ChunkedArray) -> tuple[Integers, pa.ChunkedArray]:
+    """The values of a column in each group, in order and without null, and where those of each group begin and end."""
+    pairs = groups(alike.of_row, column)
+    values = pa.table({"group": numbers(alike.of_row[pairs.example]), "value": column.take(pa.array(pairs.example))})
+    values = values.filter(pc.is_valid(values.column("value"))).sort_by([("group", "ascending"), ("value", "ascending")])
+    return np.searchsorted(values.column("group").to_numpy(), np.arange(len(alike) + 1)), values.column("value")
 
 
 def examples_of(of_row: Integers, count: int) -> Integers:

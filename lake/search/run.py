@@ -22,9 +22,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .. import queries
+from ..derived.grouping import groups
 from ..relations import Relation, Relations, shifted
 from ..schema import SPAN_IDENTITY, SPAN_RECENCY, Promoted, tables_of
-from ..trace_list import nanoseconds, slices
+from ..summaries import SPAN_COLUMNS, of_spans, put_together, start_ns_of
+from ..trace_list import comes_after, nanoseconds, slices, starts_within
+from ..wire.arrays import numbers
 from .candidates import CandidateSql
 from .conditions import Conditions
 from .fields import Columns
@@ -40,13 +43,6 @@ _GROWTH = 8
 _MOST_TRACES = 20_000
 """Traces that are judged at once: all their spans are in memory."""
 _SHOWN_SPANS = 3
-
-_SUMMARY_COLUMNS = (
-    "trace_id", "span_id", "parent_span_id", "kind", "name", "start_time", "start_ns_remainder", "duration_ns", "status",
-    "service_name", "environment", "service_version", "git_sha", "http_method", "http_route", "http_status_code",
-    "ingested_at",
-)  # fmt: skip
-"""What `lake.queries.TRACES_OF_DISTINCT_SPANS` reads, and what tells which of two versions came last."""
 
 _CANDIDATES = pa.schema([("trace_id", pa.string()), ("bound_ns", pa.int64())])
 
@@ -75,11 +71,10 @@ class SearchPage:
 
 def page(asked: SearchPage, spans: Relations, promoted: tuple[Promoted, ...], ask: Ask) -> pa.Table:
     """The newest traces that are meant, at most `limit`."""
-    first, last = asked.reach
+    last = asked.reach[1]
     columns = Columns(promoted)
     needed = columns_of(asked.query, columns)
-    around = spans.of("spans", since=first, until=last, columns=needed.union(_SUMMARY_COLUMNS))
-    search = _Search(asked, around, columns, ask)
+    search = _Search(asked, spans, columns, ask)
     is_small = spans.row_count("spans", since=asked.since, until=last) <= _FEW_SPANS
     end = last
     for since, _ in slices(asked.since, asked.until, is_small=is_small):
@@ -96,7 +91,7 @@ class _Search:
     """The traces found so far."""
 
     asked: SearchPage
-    around: Relation
+    spans: Relations
     columns: Columns
     ask: Ask
     _waiting: pa.Table = field(default_factory=_CANDIDATES.empty_table)
@@ -150,14 +145,15 @@ class _Search:
         if not candidates.num_rows or self.asked.before is None:
             return candidates
         first, last = self.asked.reach
+        around = self.spans.of("spans", since=first, until=last, columns=("trace_id", "start_time", "start_ns_remainder"))
         text = f"""
-            SELECT trace_id, min({START_NS}) AS bound_ns FROM ({self.around.text})
+            SELECT trace_id, min({START_NS}) AS bound_ns FROM ({around.text})
             WHERE start_time >= $first AND start_time < $last AND trace_id IN (SELECT trace_id FROM _candidates)
             GROUP BY trace_id HAVING (bound_ns, trace_id) < ($before_ns, $before_id)
             ORDER BY bound_ns DESC, trace_id DESC"""
         before_ns, before_id = self.asked.before
         values = {"first": first, "last": last, "before_ns": before_ns, "before_id": before_id}
-        tables = {**self.around.tables, "_candidates": candidates.select(["trace_id"])}
+        tables = {**around.tables, "_candidates": candidates.select(["trace_id"])}
         return self.ask("starts", text, values, Relation(text, tables))
 
     def _judge(self, ids: pa.Array) -> None:
@@ -185,45 +181,51 @@ class _Search:
 
     def _meant(self, ids: pa.Array, *, summaries: bool = True) -> pa.Table:
         """Those of some traces that are meant: their summaries, or id and start."""
-        members = self._members(ids, columns=_SUMMARY_COLUMNS if summaries else (*SPAN_IDENTITY, *SPAN_RECENCY))
+        members = self._members(ids, columns=SPAN_COLUMNS if summaries else SPAN_IDENTITY)
         values = Values()
         sql = SpansetSql(self.columns, values)
         sql.expressions.append(("members", f"SELECT *, {START_NS} AS start_ns FROM _members"))
         stage = sql.build(self.asked.query)
-        bounds = map(values.bind, (nanoseconds(self.asked.since), nanoseconds(self.asked.until)))
-        conditions = "start_ns >= {} AND start_ns < {}".format(*bounds)
-        if self.asked.before:
-            conditions += " AND (start_ns, trace_id) < ({}, {})".format(*map(values.bind, self.asked.before))
-        if summaries:
-            of_hits = "SELECT * FROM _members WHERE trace_id IN (SELECT trace_id FROM hits)"
-            traces = queries.TRACES_OF_DISTINCT_SPANS.format(spans=of_hits, conditions=conditions)
-            hits = _hits(self.asked.query, stage, sql)
-            select = f"SELECT t.*, hits.* EXCLUDE (trace_id) FROM ({traces}) t JOIN hits USING (trace_id)"
-            limit = {"limit": len(ids)}
-        else:
-            hits = f"SELECT DISTINCT trace_id FROM {stage}"
-            select = (
-                "SELECT trace_id, min(start_ns) AS start_ns FROM members WHERE trace_id IN (SELECT trace_id FROM hits) "
-                f"GROUP BY trace_id HAVING {conditions}"
-            )
-            limit = {}
-        text = f"{sql.text()},\n    hits AS ({hits})\n{select}"
-        return self.ask("judge", text, values.used_in(text) | limit, Relation(text, {"_members": members}))
+        hits = _hits(self.asked.query, stage, sql) if summaries else f"SELECT DISTINCT trace_id FROM {stage}"
+        text = f"{sql.text()}\n{hits}"
+        needed = members.select(["n", *sorted(columns_of(self.asked.query, self.columns))])
+        hits = self.ask("judge", text, values.used_in(text), Relation(text, {"_members": needed}))
+        members = members.filter(pc.is_in(members.column("trace_id"), value_set=hits.column("trace_id").combine_chunks()))
+        traces = put_together(of_spans(members)) if summaries else _starts_of(members)
+        traces = traces.filter(self._is_of_page(traces))
+        place = pc.index_in(traces.column("trace_id"), value_set=hits.column("trace_id").combine_chunks())
+        for name in hits.column_names[1:]:
+            traces = traces.append_column(name, hits.column(name).take(place))
+        return traces
+
+    def _is_of_page(self, traces: pa.Table) -> pa.Array:
+        """Which traces start in the window, and belong on this page or a later one."""
+        start_ns, trace_id = traces.column("start_ns"), traces.column("trace_id")
+        found = starts_within(traces, nanoseconds(self.asked.since), nanoseconds(self.asked.until))
+        return found if self.asked.before is None else pc.and_(found, comes_after(self.asked.before, start_ns, trace_id))
 
     def _members(self, ids: pa.Array, columns: Iterable[str]) -> pa.Table:
         """Every span of some traces once, with a number."""
         first, last = self.asked.reach
-        needed = sorted(columns_of(self.asked.query, self.columns) | set(columns))
+        needed = sorted(columns_of(self.asked.query, self.columns).union(columns, SPAN_RECENCY))
         if not len(ids):  # nothing has to be read to know that there is nothing
             nothing = tables_of(self.columns.promoted)["spans"].arrow_schema.empty_table().select(needed)
             return nothing.append_column("n", pa.array([], pa.int64()))
+        around = self.spans.of("spans", since=first, until=last, columns=needed, trace_ids=ids.to_pylist())
         text = f"""
-            SELECT {", ".join(map(queries.identifier, needed))} FROM ({self.around.text})
+            SELECT {", ".join(map(queries.identifier, needed))} FROM ({around.text})
             WHERE start_time >= $first AND start_time < $last AND trace_id IN (SELECT trace_id FROM _candidates)
             QUALIFY row_number() OVER (PARTITION BY {", ".join(SPAN_IDENTITY)} ORDER BY {LATEST_FIRST}) = 1"""
-        tables = {**self.around.tables, "_candidates": pa.table({"trace_id": ids})}
+        tables = {**around.tables, "_candidates": pa.table({"trace_id": ids})}
         found = self.ask("spans", text, {"first": first, "last": last}, Relation(text, tables))
         return found.append_column("n", pa.array(np.arange(found.num_rows)))
+
+
+def _starts_of(spans: pa.Table) -> pa.Table:
+    """Id and start of each trace."""
+    alike = groups(spans.column("trace_id"))
+    ids = spans.column("trace_id").take(pa.array(alike.example))
+    return pa.table({"trace_id": ids, "start_ns": numbers(alike.lowest(start_ns_of(spans)))})
 
 
 def _newest(traces: pa.Table, limit: int) -> pa.Table:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lake
-from lake import render, trace_list
+from lake import render, summaries, trace_list
 from lake.compaction import Compactor
 from lake.folder import create_folder
 from lake.rewrite import rewrite_due
@@ -143,7 +143,7 @@ def test_traces_are_those_worked_out_by_hand_page_by_page(tmp_path_factory, span
     landing.end()
     with lake.open(folder.path) as opened, pytest.MonkeyPatch.context() as patch:
         patch.setattr(trace_list, "_FEW_ROWS", few)
-        patch.setattr(trace_list, "_FEW_FILTERED_ROWS", few)
+        patch.setattr(summaries, "_MOST_KEPT_ROWS", few)
         assert ask(opened) == expected(spans)
         assert pages(opened, limit, **filters) == expected(spans, **filters)
 
@@ -167,6 +167,9 @@ def test_the_summary_of_one_trace_is_that_of_the_list(tmp_path_factory, spans):
     for rows in traces.values():
         by_start = sorted(rows, key=lambda r: (start_ns(r), r["span_id"], r["kind"]))
         assert render.summary(table(folder, "spans", by_start)) == summary(rows)
+    every = table(folder, "spans", [row for rows in traces.values() for row in rows])
+    found = summaries.put_together(summaries.of_spans(every)).to_pylist()
+    assert {row["trace_id"]: row for row in found} == {trace: summary(rows) for trace, rows in traces.items()}
 
 
 # The rules one by one
@@ -306,13 +309,13 @@ def test_what_lies_in_older_slices_is_not_read_for_a_full_page(lake_folder, open
     Compactor(lake_folder, disk=DISK).absorb()
     monkeypatch.setattr(trace_list, "_FEW_ROWS", 0)
     looked_at = []
-    candidates = trace_list._candidates
+    candidates = trace_list._Search.candidates
 
-    def counted(asked, spans, times, query):
-        looked_at.append(times[:2])
-        return candidates(asked, spans, times, query)
+    def counted(search, since, until):
+        looked_at.append((since, until))
+        return candidates(search, since, until)
 
-    monkeypatch.setattr(trace_list, "_candidates", counted)
+    monkeypatch.setattr(trace_list._Search, "candidates", counted)
     assert len(ask(opened, limit=1)) == 1
     assert len(looked_at) == 1
     assert len(ask(opened, limit=10)) == 10
