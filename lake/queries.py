@@ -245,24 +245,13 @@ DEPLOYS = """
 """Every deploy once; a repeated Idempotency-Key gives the same id."""
 
 
-_JUDGED = """
-    judged AS (
-        SELECT *, CASE
-            WHEN error_count > 0 OR (root.kind = 'server' AND root.http_status_code >= 500) THEN 'error'
-            WHEN root.status = 'ok' THEN 'ok' ELSE 'unset' END AS status
-        FROM traces
-    )
-"""
-"""The status of each trace."""
-
-_SPANS = """
+TRACES = f"""
+    WITH members AS (
         SELECT trace_id, span_id, parent_span_id, kind, name, start_time, start_ns_remainder, duration_ns, status,
             service_name, environment, service_version, git_sha, http_method, http_route, http_status_code,
             epoch_us(start_time) * 1000 + start_ns_remainder AS start_ns
-        FROM ({spans})"""
-
-TRACES_OF_DISTINCT_SPANS = f"""
-    WITH members AS ({_SPANS}),
+        FROM ({{spans}}) QUALIFY row_number() OVER (PARTITION BY {_SAME_SPAN} ORDER BY {_LATEST_FIRST}) = 1
+    ),
     traces AS (
         SELECT trace_id,
             min(start_ns) AS start_ns,
@@ -279,12 +268,12 @@ TRACES_OF_DISTINCT_SPANS = f"""
                 row(parent_span_id IS NOT NULL, start_ns, -duration_ns, span_id, kind)) AS root
         FROM members GROUP BY trace_id
     ),
-    {_JUDGED}
+    judged AS (
+        SELECT *, CASE
+            WHEN error_count > 0 OR (root.kind = 'server' AND root.http_status_code >= 500) THEN 'error'
+            WHEN root.status = 'ok' THEN 'ok' ELSE 'unset' END AS status
+        FROM traces
+    )
     SELECT * FROM judged WHERE {{conditions}} ORDER BY start_ns DESC, trace_id DESC LIMIT $limit
 """
-"""Traces out of spans that are each there once, newest first."""
-
-TRACES = TRACES_OF_DISTINCT_SPANS.replace(
-    _SPANS, f"{_SPANS} QUALIFY row_number() OVER (PARTITION BY {_SAME_SPAN} ORDER BY {_LATEST_FIRST}) = 1"
-)
-"""The same out of spans, each counted once."""
+"""Traces out of spans, each counted once, newest first."""

@@ -186,14 +186,15 @@ class _Search:
         sql = SpansetSql(self.columns, values)
         sql.expressions.append(("members", f"SELECT *, {START_NS} AS start_ns FROM _members"))
         stage = sql.build(self.asked.query)
-        hits = _hits(self.asked.query, stage, sql) if summaries else f"SELECT DISTINCT trace_id FROM {stage}"
-        text = f"{sql.text()}\n{hits}"
+        select = _hits(self.asked.query, stage, sql) if summaries else f"SELECT DISTINCT trace_id FROM {stage}"
+        text = f"{sql.text()}\n{select}"
         needed = members.select(["n", *sorted(columns_of(self.asked.query, self.columns))])
         hits = self.ask("judge", text, values.used_in(text), Relation(text, {"_members": needed}))
-        members = members.filter(pc.is_in(members.column("trace_id"), value_set=hits.column("trace_id").combine_chunks()))
+        meant = hits.column("trace_id").combine_chunks()
+        members = members.filter(pc.is_in(members.column("trace_id"), value_set=meant))
         traces = put_together(of_spans(members)) if summaries else _starts_of(members)
         traces = traces.filter(self._is_of_page(traces))
-        place = pc.index_in(traces.column("trace_id"), value_set=hits.column("trace_id").combine_chunks())
+        place = pc.index_in(traces.column("trace_id"), value_set=meant)
         for name in hits.column_names[1:]:
             traces = traces.append_column(name, hits.column(name).take(place))
         return traces
