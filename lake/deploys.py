@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,19 @@ def of_trace(rows: pa.Table, trace: Mapping[str, Any]) -> pa.Table:
     environments = [root["environment"]] if root["environment"] else []
     found = of_services(before, [root["service"]] if root["service"] else [], environments)
     return (found if found.num_rows else of_services(before, trace["services"], environments)).slice(0, 1)
+
+
+def asked_for(rows: pa.Table, *, since: dt.datetime | None, until: dt.datetime | None, service: str | None) -> pa.Table:
+    """The deploys in `[since, until)`, as far as there are bounds, of one service if named; newest first, then by id."""
+    at = rows.column("deployed_at")
+    wanted = [pc.is_valid(at)]
+    if since is not None:
+        wanted.append(pc.greater_equal(at, pa.scalar(since, TIMESTAMP)))
+    if until is not None:
+        wanted.append(pc.less(at, pa.scalar(until, TIMESTAMP)))
+    if service is not None:
+        wanted.append(pc.equal(rows.column("service_name"), service))
+    return rows.filter(reduce(pc.and_, wanted)).sort_by([("deployed_at", "descending"), ("id", "ascending")])
 
 
 def up_to(rows: pa.Table, time: dt.datetime) -> pa.Table:

@@ -205,9 +205,9 @@ class Lake:
         Raises:
             InvalidParameter: a time has no time zone.
         """
-        where, params = queries.conditions("deployed_at", since=since, until=until, service=service)
-        views = self._relations().views({"deploys"})
-        return self._ask(f"SELECT * FROM deploys{where} ORDER BY deployed_at DESC, id", params, views)
+        queries.check_times(since=since, until=until)
+        found = deploys.asked_for(deploys.deploys(self._relations()), since=since, until=until, service=service)
+        return Result(Rows(found))
 
     def deploy_page(
         self,
