@@ -21,8 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .. import queries
 from ..derived.grouping import groups
+from ..identity import latest_spans
 from ..relations import Relation, Relations, shifted
 from ..schema import SPAN_IDENTITY, SPAN_RECENCY, Promoted, tables_of
 from ..summaries import SPAN_COLUMNS, of_spans, put_together, start_ns_of
@@ -213,12 +213,10 @@ class _Search:
             nothing = tables_of(self.columns.promoted)["spans"].arrow_schema.empty_table().select(needed)
             return nothing.append_column("n", pa.array([], pa.int64()))
         around = self.spans.of("spans", since=first, until=last, columns=needed, trace_ids=ids.to_pylist())
-        text = f"""
-            SELECT {", ".join(map(queries.identifier, needed))} FROM ({around.text})
-            WHERE start_time >= $first AND start_time < $last AND trace_id IN (SELECT trace_id FROM _candidates)
-            QUALIFY row_number() OVER (PARTITION BY {", ".join(SPAN_IDENTITY)} ORDER BY {LATEST_FIRST}) = 1"""
+        reach = "start_time >= $first AND start_time < $last"
+        text = f"{around.text} WHERE {reach} AND trace_id IN (SELECT trace_id FROM _candidates)"
         tables = {**around.tables, "_candidates": pa.table({"trace_id": ids})}
-        found = self.ask("spans", text, {"first": first, "last": last}, Relation(text, tables))
+        found = latest_spans(self.ask("spans", text, {"first": first, "last": last}, Relation(text, tables)))
         return found.append_column("n", pa.array(np.arange(found.num_rows)))
 
 
