@@ -54,7 +54,7 @@ from .rates import Rates
 from .reference import openapi_config
 from .secret import cursor_secret
 from .segments import with_segments
-from .settings import ServerSettings
+from .settings import SELF_TRACE_KEY, ServerSettings, url_of
 from .sql_runner import SqlRunner
 from .state import Server
 from .tenants import Tenants
@@ -159,11 +159,24 @@ def _heartbeat(server: Server) -> Heartbeat:
     return Heartbeat(server.control, server.identity, said)
 
 
+def self_traced(app: ASGIApp, server: Server, key: str) -> ASGIApp:
+    """The application with its requests traced into a lake of this server.
+
+    Args:
+        key: that the spans are sent with.
+    """
+    from .self_trace import SelfTrace  # noqa: PLC0415 - who does not trace needs no SDK
+
+    return SelfTrace(url_of(server.settings), key, server.identity.node_id).around(app)
+
+
 def create_asgi() -> ASGIApp:
     """What granian runs: the application for the settings of the environment."""
     configure_logging()
     settings = ServerSettings.from_env(os.environ)
     server = open_server(settings)
     measured = with_measures(create_app(server))
+    if key := os.environ.get(SELF_TRACE_KEY):
+        measured = self_traced(measured, server, key)
     limited = with_limits(measured, server.control, server.rates, default_limit=settings.rate_limit_per_minute)
     return with_headers(with_segments(limited))

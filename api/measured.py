@@ -4,7 +4,7 @@ Takes   each request, when its answer has begun.
 Gives   a histogram by project, route and status; `requests` puts the figures of all workers together.
 Refuses nothing.
 
-The workers share their figures through files that they map (`prometheus_client`'s mode for several processes). The web server
+The workers share their figures through files that they map (`prometheus_client`'s mode for several processes). The server
 process empties their folder when it starts (`api.server`): figures begin again with the server, as Prometheus expects.
 """
 

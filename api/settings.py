@@ -16,6 +16,11 @@ from lake.control.keys import RATE_LIMIT_MAX
 from lake.errors import SettingError
 from lake.settings import LakeSettings
 
+SELF_TRACE_PROJECT = "tracelake"
+"""Project whose live lake has the server's own traces (`api.self_trace`)."""
+SELF_TRACE_KEY = "TRACELAKE_SELF_TRACE_KEY"
+"""Environment variable of the web server process alone: the key that it sends them with."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
@@ -48,6 +53,8 @@ class ServerSettings:
     sql_without_landlock: bool = False
     """Whether `POST /v1/sql` answers on an address that others can reach although the kernel has no Landlock
     (`TRACELAKE_SQL_WITHOUT_LANDLOCK=1`)."""
+    self_trace: bool = False
+    """Whether requests to the API are traced into the lake of the project `tracelake` (`TRACELAKE_SELF_TRACE=1`)."""
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> Self:
@@ -68,9 +75,16 @@ class ServerSettings:
             region=environment.get("TRACELAKE_REGION", ""),
             lab_url=environment.get("TRACELAKE_LAB_URL", ""),
             lake=LakeSettings.from_env(environment),
+            self_trace=_switch(environment, "TRACELAKE_SELF_TRACE"),
             sql_timeout_s=_number(environment, "TRACELAKE_SQL_TIMEOUT_S", 10, 600),
             sql_without_landlock=_switch(environment, "TRACELAKE_SQL_WITHOUT_LANDLOCK"),
         )
+
+
+def url_of(settings: ServerSettings) -> str:
+    """The address that a server answers at from its own machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
+    return f"http://{host}:{settings.port}"
 
 
 def _number(environment: Mapping[str, str], name: str, default: int, highest: int) -> int:

@@ -62,8 +62,9 @@ class Process:
             self._noted("deliver", self._deliverer.deliver, jobs.DELIVER_EVERY_S),
             self._noted("forget", outbox.forget_old, jobs.FORGET_EVERY_S),
         ]
+        self._deploys = DeployWatch(data, self._control.engine)
         if channels.pagerduty_routing_key:
-            others.append(self._noted("deploys", DeployWatch(data, self._control.engine).look, jobs.LOOK_EVERY_S))
+            others.append(self._noted("deploys", self._deploys.look, jobs.LOOK_EVERY_S))
         self._scheduler = jobs.build(self._maintenance, others, is_my_turn=self._turn.is_mine)
 
     def start(self) -> None:
@@ -76,6 +77,7 @@ class Process:
         self._scheduler.shutdown()  # waits for the jobs that are running
         self._deliverer.close()
         self._sweep.close()
+        self._deploys.close()
         self._maintenance.close()
         self._ledger.flush()
         self._turn.give_up()

@@ -14,9 +14,9 @@ from notebooks.jupyter import Lab
 from ..demo import check
 from ..demo.state import Keys, begun, demo_keys
 from ..serve import Command, Supervisor, wait_until_healthy
-from ..settings import ServerSettings
+from ..settings import ServerSettings, url_of
 from .options import control_options
-from .serve import children, prepared, url_of
+from .serve import children, prepared
 
 SPANS = 1_000_000
 SEED = 1

@@ -18,11 +18,14 @@ from .. import sql_switch
 from ..logs import configure_logging
 from ..secret import cursor_secret
 from ..serve import Command, Supervisor, check_port, commands, wait_until_healthy
-from ..settings import ServerSettings
+from ..settings import SELF_TRACE_KEY, SELF_TRACE_PROJECT, ServerSettings, url_of
 from .options import control_options
 
 if TYPE_CHECKING:
     from notebooks.jupyter import Lab
+
+_SELF_TRACE = "self-trace"
+"""Name of the keys for it."""
 
 
 @click.command()
@@ -30,13 +33,19 @@ if TYPE_CHECKING:
 @click.option("--port", default=3000, show_default=True, envvar="TRACELAKE_PORT", help="Port to listen on.")
 @click.option("--workers", default=1, show_default=True, envvar="TRACELAKE_WORKERS", help="Processes that answer requests.")
 @click.option("--no-lab", is_flag=True, help="Without JupyterLab.")
+@click.option(
+    "--self-trace", is_flag=True, help=f"Trace requests to the API into the lake of the project {SELF_TRACE_PROJECT}."
+)
 @control_options
-def serve(host: str, port: int, workers: int, data: Path, control_url: str | None, *, no_lab: bool) -> None:
+def serve(
+    host: str, port: int, workers: int, data: Path, control_url: str | None, *, no_lab: bool, self_trace: bool
+) -> None:
     """Serve ingest, queries and notebooks until Ctrl-C.
 
     On an empty data folder this makes the project `default` and prints one ingest and one live key, once.
     """
     settings, lab = prepared(host, port, workers, data, control_url, with_lab=not no_lab)
+    settings = replace(settings, self_trace=settings.self_trace or self_trace)
     print_first_keys(settings)
     supervisor = Supervisor(children(settings, lab))
 
@@ -82,13 +91,21 @@ def _lab(data: Path) -> Lab:
 def children(settings: ServerSettings, lab: Lab | None) -> list[Command]:
     """The processes to run."""
     started = commands(settings)
+    if settings.self_trace:
+        key = {SELF_TRACE_KEY: self_trace_key(settings)}
+        started = [replace(one, environment={**one.environment, **key}) if one.essential else one for one in started]
     return [*started, Command("lab", tuple(lab.argv), lab.environment)] if lab else started
 
 
-def url_of(settings: ServerSettings) -> str:
-    """The address that the server answers at from this machine."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - compared, not bound
-    return f"http://{host}:{settings.port}"
+def self_trace_key(settings: ServerSettings) -> str:
+    """A key that the server sends its own traces with; those of earlier starts are revoked."""
+    with Control(settings.data, url=settings.control_url) as control:
+        if SELF_TRACE_PROJECT not in {project.name for project in control.list_projects()}:
+            control.create_project(SELF_TRACE_PROJECT)
+        for key in control.list_keys(SELF_TRACE_PROJECT):
+            if key.name == _SELF_TRACE and key.revoked_at is None:
+                control.revoke_key(key.id)
+        return control.create_key(SELF_TRACE_PROJECT, "ingest", name=_SELF_TRACE).secret
 
 
 def print_first_keys(settings: ServerSettings) -> None:

@@ -36,12 +36,15 @@ def test_a_deploy_is_told_once_and_one_from_long_ago_never(control, landing, tmp
     watch = DeployWatch(tmp_path, control.engine)
     watch.look()
     watch.look()
-    DeployWatch(tmp_path, control.engine).look()
+    again = DeployWatch(tmp_path, control.engine)
+    again.look()
     assert told(control) == ["v1"]
     late = DeployWatch(tmp_path, control.engine, lambda: now + LATELY + dt.timedelta(seconds=5))
     landing.put("deploys", deploy(id="deploy_2", version="v2", deployed_at=now, ingested_at=now))
     late.look()
     assert told(control) == ["v1"]
+    for one in (watch, again, late):
+        one.close()
 
 
 def test_the_sandbox_tells_nothing_and_a_broken_lake_stops_no_other(control, landing, tmp_path, capsys):
@@ -52,6 +55,8 @@ def test_the_sandbox_tells_nothing_and_a_broken_lake_stops_no_other(control, lan
     broken = create_folder(tmp_path / "broken" / "live")
     (broken.path / "lake.json").write_bytes(b"{")
     landing.put("deploys", deploy(id="deploy_1", version="v1", deployed_at=now, ingested_at=now))
-    DeployWatch(tmp_path, control.engine).look()
+    watch = DeployWatch(tmp_path, control.engine)
+    watch.look()
+    watch.close()
     assert told(control) == ["v1"]
     assert "deploys not told" in "".join(capsys.readouterr())
