@@ -8,6 +8,7 @@ Refuses everything else (`InvalidParameter`).
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from lake.errors import InvalidParameter
 
@@ -15,6 +16,7 @@ _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _TEXT = re.compile("".join(f"(?:(?P<{unit}>[0-9]{{1,6}}){unit})?" for unit in _UNITS))
 
 
+@lru_cache(maxsize=4096)
 def seconds(param: str, text: str) -> int:
     """The seconds of a text.
 

@@ -3,7 +3,7 @@
 Takes   a rule, its alerts, the windows that were due and what was read of them.
 Gives   `Judged`, which is written as a whole or not at all.
 Refuses nothing. It is pure: the same arguments give the same states and as many messages, so it may be asked twice (once to
-        know which alerts begin, and once more when that is written).
+        know which alerts begin, and once more with the evidence of those).
 
 A message is due when an alert fires of which nobody was told yet; that is remembered (`notified_at`) in the transaction that
 puts the message into the outbox, so a process that is killed in between neither repeats nor loses it. A silence only delays:
@@ -38,6 +38,10 @@ class Judged:
     """As it is afterwards."""
     alerts: dict[Series, StoredAlert]
     """As they are afterwards."""
+    was: StoredRule
+    """As the rule was before."""
+    known: Mapping[Series, StoredAlert]
+    """As the alerts were before."""
     gone: list[StoredAlert] = field(default_factory=list)
     """Those that need not be remembered any more."""
     events: list[Event] = field(default_factory=list)
@@ -62,7 +66,7 @@ def judge(
         reads: one for each end of `due`.
         evidence: of alerts that begin, by key.
     """
-    judged = Judged(rule, dict(alerts))
+    judged = Judged(rule, dict(alerts), rule, alerts)
     for at, read in zip(due.ends, reads, strict=True):
         _judge_window(judged, read, at, is_jump=due.is_jump and at == due.ends[0], is_silent=is_silent, evidence=evidence)
     problem = reads[-1].absent.problem
@@ -154,7 +158,7 @@ def end_all(
     rule: StoredRule, alerts: Mapping[Series, StoredAlert], reason: Reason, at: dt.datetime, *, by: str | None = None
 ) -> Judged:
     """End every alert of a rule that is no longer judged."""
-    judged = Judged(rule, {}, gone=list(alerts.values()))
+    judged = Judged(rule, {}, rule, alerts, gone=list(alerts.values()))
     for alert in alerts.values():
         if alert.state.name not in ACTIVE:
             continue

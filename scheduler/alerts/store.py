@@ -255,30 +255,23 @@ class AlertStore:
         with self._reading() as connection:
             return watched(connection, self._now())
 
-    def write(
-        self, judge: Callable[[StoredRule, Mapping[Series, StoredAlert], Sequence[Silence]], Judged | None]
-    ) -> list[Judged]:
-        """Judge every rule once more and write what became of it, with its messages, in one transaction.
+    def write(self, found: Sequence[Judged]) -> list[Judged]:
+        """Write what became of rules, with their messages, in one transaction.
 
-        Args:
-            judge: what becomes of a rule as it is now, None if it is not the one that was read for.
+        Returns:
+            What was written: not that of a rule which somebody changed, or another process judged, since it was read.
         """
         with self._writing() as connection:
-            rules, alerts, silences = watched(connection, self._now(), for_update=True)
-            found = [judged for rule in rules if (judged := judge(rule, alerts.get(rule.id, {}), silences)) is not None]
-            _write_rules(connection, [judged.rule for judged in found])
-            for judged in found:
-                known = alerts.get(judged.rule.id, {})
-                _write_alerts(connection, [a for s, a in judged.alerts.items() if s not in known], is_new=True)
-            _write_alerts(
-                connection,
-                [a for judged in found for s, a in judged.alerts.items() if s in alerts.get(judged.rule.id, {})],
-                is_new=False,
-            )
-            for judged in found:
-                _write_rest(connection, judged, self._enqueue, self._now())
+            current, acknowledged = _versions(connection), _acknowledged(connection)
+            written = [one for one in found if _is_current(one, current, acknowledged)]
+            _write_rules(connection, [one.rule for one in written])
+            alerts = [(alert, series in one.known) for one in written for series, alert in one.alerts.items()]
+            for is_new in (False, True):
+                _write_alerts(connection, [alert for alert, is_known in alerts if is_known != is_new], is_new=is_new)
+            for one in written:
+                _write_rest(connection, one, self._enqueue, self._now())
             connection.execute(delete(alert_events).where(alert_events.c.at_us < us(self._now() - EVENTS_KEPT)))
-        return found
+        return written
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -360,18 +353,39 @@ def alerts_of(connection: Connection, wanted: Sequence[ColumnElement[bool]]) -> 
 
 
 def watched(
-    connection: Connection, now: dt.datetime, *, for_update: bool = False
+    connection: Connection, now: dt.datetime
 ) -> tuple[list[StoredRule], dict[str, dict[Series, StoredAlert]], list[Silence]]:
-    """Every rule that is switched on, every alert, and the silences that are not over.
-
-    Args:
-        for_update: whether others have to wait until the transaction ends; on SQLite every writer does anyhow.
-    """
-    query = select(alert_rules).where(alert_rules.c.enabled).order_by(alert_rules.c.id)
-    rows = connection.execute(query.with_for_update() if for_update else query).all()
+    """Every rule that is switched on, every alert, and the silences that are not over."""
+    rows = connection.execute(select(alert_rules).where(alert_rules.c.enabled).order_by(alert_rules.c.id)).all()
     running = select(alert_silences).where(alert_silences.c.ends_at_us > us(now))
     silences = [silence_of(row) for row in connection.execute(running)]
     return [stored_rule(row) for row in rows], alerts_of(connection, [alert_rules.c.enabled]), silences
+
+
+def _versions(connection: Connection) -> dict[str, tuple[int, int | None]]:
+    """Version and end of the last window of every rule; others have to wait until the transaction ends.
+
+    Only a sweep changes the states of alerts, and with them the end of the last window of their rule.
+    """
+    columns = (alert_rules.c.id, alert_rules.c.version, alert_rules.c.evaluated_to_us)
+    rows = connection.execute(select(*columns).where(alert_rules.c.enabled).with_for_update())
+    return {row.id: (row.version, row.evaluated_to_us) for row in rows}
+
+
+def _acknowledged(connection: Connection) -> dict[str, set[str]]:
+    """The alerts of each rule that somebody looks after, which people may say at any time."""
+    found: dict[str, set[str]] = defaultdict(set)
+    columns = (alert_states.c.rule_id, alert_states.c.alert_key)
+    for row in connection.execute(select(*columns).where(alert_states.c.acknowledged_at_us.is_not(None))):
+        found[row.rule_id].add(row.alert_key)
+    return found
+
+
+def _is_current(one: Judged, current: Mapping[str, tuple[int, int | None]], acknowledged: Mapping[str, set[str]]) -> bool:
+    """Whether a rule and its alerts are still those that were judged."""
+    known = {alert.key for alert in one.known.values() if alert.acknowledged_at is not None}
+    was = (one.was.version, us(one.was.evaluated_to))
+    return current.get(one.was.id) == was and acknowledged.get(one.was.id, set()) == known
 
 
 def _write_rules(connection: Connection, rules: Sequence[StoredRule]) -> None:

@@ -4,9 +4,9 @@ Takes   the data folder and the store of alerts.
 Gives   new states, history and messages of every rule, written in one transaction.
 Refuses nothing: a lake that cannot be read is an error of its rules, and the others go on.
 
-What is read (`readings`) is read outside of the transaction, which then takes milliseconds. Another process may have swept
-meanwhile, or somebody changed a rule: then what was read is not for this rule any more, and the next sweep sees to it. So
-two schedulers that are started by mistake do the work twice and tell it once.
+All is read and judged outside of the transaction, which then takes milliseconds. Another process may have swept meanwhile,
+or somebody changed a rule: then what was judged is not written (`AlertStore.write`), and the next sweep sees to it. So two
+schedulers that are started by mistake do the work twice and tell it once.
 """
 
 from __future__ import annotations
@@ -89,16 +89,12 @@ class Sweep:
         tasks = {task.rule.id: task for place, some in by_place.items() for task in self._read(place, some)}
         if not tasks:
             return []
-        first = [self._judged(task, alerts.get(name, {}), silences, {}, now) for name, task in tasks.items()]
-        evidence = self._evidence([judged for judged in first if judged.begun])
-
-        def again(rule: StoredRule, known: Mapping[Series, StoredAlert], silent: Sequence[Silence]) -> Judged | None:
-            task = tasks.get(rule.id)
-            if task is None or (rule.version, rule.evaluated_to) != (task.rule.version, task.rule.evaluated_to):
-                return None
-            return self._judged(task, known, silent, evidence, now)
-
-        return self.store.write(again)
+        found = {name: self._judged(task, alerts.get(name, {}), silences, {}, now) for name, task in tasks.items()}
+        begun = [judged for judged in found.values() if judged.begun]
+        evidence = self._evidence(begun)
+        for name in [judged.rule.id for judged in begun]:
+            found[name] = self._judged(tasks[name], alerts.get(name, {}), silences, evidence, now)
+        return self.store.write(list(found.values()))
 
     def close(self) -> None:
         """Give the lakes back."""

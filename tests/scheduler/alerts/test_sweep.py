@@ -81,10 +81,10 @@ def test_two_schedulers_tell_it_once(house):
     other = house.new_sweep()
     write = house.store.write
 
-    def after_the_other(judge):
+    def after_the_other(found):
         house.store.write = write
         other.run()
-        return write(judge)
+        return write(found)
 
     house.store.write = after_the_other
     assert said(house.at(2)) == [("firing", {"service": "orders"})]
@@ -98,11 +98,11 @@ def test_a_rule_that_is_changed_while_its_windows_are_read_waits_for_the_next_sw
     house.requests(1, ms=500)
     write = house.store.write
 
-    def after_a_change(judge):
+    def after_a_change(found):
         changed = rule_of({"name": "other", "condition": other, "channels": ["slack"]})
         house.store.change(PLACE, rule.id, lambda known: changed)
         house.store.write = write
-        return write(judge)
+        return write(found)
 
     house.store.write = after_a_change
     assert house.at(2) == []
