@@ -1,7 +1,7 @@
-"""Deploys: `GET /v1/deploys` and `GET /v1/deploys/{deploy_id}`.
+"""Deploys: `GET /v1/deploys`, `GET /v1/deploys/{deploy_id}` and `GET /v1/deploys/{deploy_id}/impact`.
 
 Takes   service, environment, start_time, end_time, limit, cursor.
-Gives   deploys, newest first, each with the one before it.
+Gives   deploys, newest first, each with the one before it; what one of them did.
 Refuses parameters outside their limits (400), unknown ids (404).
 """
 
@@ -15,10 +15,12 @@ from litestar import Request, Response, route
 from litestar.openapi.spec import OpenAPIType, Schema
 
 import lake
+from lake.analysis.windows import WIDTH_MIN
 
 from . import paging
 from .auth import authorized
 from .deploy_answers import Deploy, DeployList, deploy
+from .impact_answers import DeployImpact, impact
 from .paging import Page, Pager
 from .parameters import Parameters
 from .problems import NotFound
@@ -113,4 +115,44 @@ def _shown(lake: lake.Lake, deploy_id: str) -> Response[Any]:
     return Response(deploy(found), headers={"X-Lake-Snapshot": snapshot.token})
 
 
-ROUTES = [list_deploys, get_deploy]
+_WIDTHS = ("15", "60", "240")
+
+
+@route(
+    "/v1/deploys/{deploy_id:str}/impact",
+    http_method=["GET", "HEAD"],
+    status_code=200,
+    summary="What a deploy did",
+    tags=["Deploys"],
+    operation_class=described(
+        "The report",
+        (*QUERY_ERRORS, 404),
+        answer=DeployImpact,
+        parameters=[
+            path("deploy_id", "id of a deploy: deploy_ and 20 hexadecimal digits"),
+            query(
+                "window",
+                f"minutes that are compared on each side, without it {WIDTH_MIN}",
+                Schema(type=OpenAPIType.STRING, enum=list(_WIDTHS), default=str(WIDTH_MIN)),
+            ),
+        ],
+        snapshot=True,
+    ),
+)
+async def get_deploy_impact(request: Request[Any, Any, Any], server: Server, deploy_id: str) -> Response[Any]:
+    """Effect, interval and verdict for each endpoint of its service, and the errors that are new."""
+    principal = await authorized(request, server, "read")
+    tenant = await server.tenants.of(principal)
+    width = Parameters(request).choice("window", _WIDTHS) or str(WIDTH_MIN)
+    return await server.tenants.ask(partial(_impact, tenant.lake, deploy_id, int(width)))
+
+
+def _impact(lake: lake.Lake, deploy_id: str, width_min: int) -> Response[Any]:
+    snapshot = lake.snapshot()
+    found = lake.at(snapshot).impact(deploy_id, width_min=width_min)
+    if found is None:
+        raise NotFound(f"There is no deploy {deploy_id}")
+    return Response(impact(found), headers={"X-Lake-Snapshot": snapshot.token})
+
+
+ROUTES = [list_deploys, get_deploy, get_deploy_impact]

@@ -21,7 +21,7 @@ How data flows, which is also the order of imports:
     error_groups, error_view, deploys        the answers about errors and deploys
     services, topology                       the answers about services, endpoints and who calls whom
     sandbox                                  SQL of strangers, each query in a process of its own
-    analysis                                 what a deploy did, as numbers with their uncertainty
+    analysis, impact                         what a deploy did, as numbers with their uncertainty
     search, deadline                         TQ, the search language, and how long a search may take
     store                                    `Lake`, what callers meet
     client                                   the same questions, asked of a server; knows nothing of files

@@ -25,7 +25,9 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from . import deploys, error_view, queries, services, topology, trace_list, trace_view
+from . import deploys, error_view, impact, queries, services, topology, trace_list, trace_view
+from .analysis.impact import Report
+from .analysis.windows import WIDTH_MIN
 from .deadline import Deadline
 from .error_groups import ErrorFilter, Sort
 from .error_status import Decision, ErrorStatus
@@ -243,6 +245,25 @@ class Lake:
         every = deploys.with_predecessors(deploys.deploys(self._relations()))
         found: list[dict[str, Any]] = every.filter(pc.equal(every.column("id"), deploy_id)).to_pylist()
         return found[0] if found else None
+
+    def impact(self, deploy_id: str, *, width_min: int = WIDTH_MIN, now: dt.datetime | None = None) -> Report | None:
+        """What a deploy did to its service, beyond what changes anyway; None if there is no such deploy.
+
+        Args:
+            deploy_id: `id` of the deploy.
+            width_min: minutes that are compared on each side, where no other deploy of the service cuts them.
+            now: nothing later is looked at; without it the present.
+
+        Raises:
+            InvalidParameter: `now` has no time zone.
+        """
+        queries.check_times(now=now)
+        relations = self._relations()
+        every = deploys.deploys(relations)
+        found = every.filter(pc.equal(every.column("id"), deploy_id)).to_pylist()
+        if not found:
+            return None
+        return impact.report(found[0], relations, now or dt.datetime.now(dt.UTC), width_min=width_min)
 
     def error_groups(
         self,

@@ -4,6 +4,8 @@ import datetime as dt
 
 import pytest
 
+from tests.api.clients import exception, nanoseconds, span
+
 NOON = dt.datetime(2026, 1, 15, 12, 0, tzinfo=dt.UTC)
 MINUTE = dt.timedelta(minutes=1)
 DAY = {"start_time": "2026-01-15", "end_time": "2026-01-16"}
@@ -110,6 +112,7 @@ def test_a_repeated_deploy_is_one(new_project):
 def test_an_unknown_deploy_is_404_and_so_is_one_of_another_lake(shop, project, new_project):
     client, ids = shop
     assert client.refused("/v1/deploys/deploy_00000000000000000000") == (404, "not_found", None)
+    assert client.refused("/v1/deploys/deploy_00000000000000000000/impact") == (404, "not_found", None)
     for stranger in (project.test, new_project().live):
         assert stranger.refused(f"/v1/deploys/{ids['0']}") == (404, "not_found", None)
         assert stranger.found("/v1/deploys", **DAY)["data"] == []
@@ -118,3 +121,33 @@ def test_an_unknown_deploy_is_404_and_so_is_one_of_another_lake(shop, project, n
 @pytest.mark.parametrize(("parameter", "value"), [("limit", "0"), ("limit", "201"), ("start_time", "soon")])
 def test_a_value_that_cannot_be_is_400_with_the_parameter(shop, parameter, value):
     assert shop[0].refused("/v1/deploys", **{parameter: value}) == (400, "invalid_parameter", parameter)
+
+
+def test_the_impact_of_a_deploy_without_requests_is_unknown(shop):
+    client, ids = shop
+    answer = client.get(f"/v1/deploys/{ids['2']}/impact")
+    assert answer.headers["x-lake-snapshot"]
+    assert answer.json() == {
+        "deploy_id": ids["2"], "verdict": "insufficient data", "services": ["shop"], "notes": answer.json()["notes"],
+        "findings": [], "errors": [],
+    }  # fmt: skip
+
+
+def test_the_impact_of_a_deploy_has_its_endpoints_and_its_new_errors(project):
+    begin = NOON + dt.timedelta(days=2)
+    for minute in range(-10, 20):
+        start = begin + minute * MINUTE
+        events = [exception("OutOfStock", "no hats", at=nanoseconds(start))] if minute == 5 else []
+        project.ingest.store(span("GET /hats", kind=2, start=start, ms=20, events=events), service="hats")
+    id_ = deploy(project.ingest, "v2", begin, service="hats")
+    found = project.live.found(f"/v1/deploys/{id_}/impact", window="15")
+    assert {row["metric"]: (row["n_before"], row["n_after"]) for row in found["findings"]} == dict.fromkeys(
+        ("p50", "p95", "p99", "errors"), (10, 15)
+    )
+    assert [(error["exception_class"], error["is_new"]) for error in found["errors"]] == [("OutOfStock", True)]
+
+
+@pytest.mark.parametrize("window", ["", "0", "61", "x"])
+def test_another_window_of_an_impact_is_refused(shop, window):
+    client, ids = shop
+    assert client.refused(f"/v1/deploys/{ids['2']}/impact", window=window) == (400, "invalid_parameter", "window")

@@ -81,7 +81,7 @@ def questions(told):
         f"/v1/errors/{ids['fingerprint']}/occurrences", "/v1/deploys", f"/v1/deploys/{ids['deploy']}", "/v1/keys",
         f"/v1/keys/{ids['key']}", "/v1/keys/current", "/v1/nodes", f"/v1/nodes/{ids['node']}", "/v1/alerts/rules",
         f"/v1/alerts/rules/{ids['rule']}", "/v1/alerts/silences", "/v1/alerts", "/v1/alerts?state=ok", "/v1/alerts/events",
-        "/v1/alerts/deliveries",
+        "/v1/alerts/deliveries", f"/v1/deploys/{ids['deploy']}/impact",
     ):  # fmt: skip
         yield "GET", path, None
     yield "POST", f"/v1/alerts/rules/{ids['rule']}/test?hours=1", None
@@ -142,6 +142,7 @@ def test_what_another_key_was_told_of_is_not_found(lakes):
                     f"/v1/traces/{told.trace_id}",
                     f"/v1/errors/{told.ids['fingerprint']}",
                     f"/v1/deploys/{told.ids['deploy']}",
+                    f"/v1/deploys/{told.ids['deploy']}/impact",
                     *([] if manages_keys_of(lakes, asker, told) else [f"/v1/keys/{told.ids['key']}"]),
                     f"/v1/nodes/{told.ids['node']}",
                     f"/v1/alerts/rules/{told.ids['rule']}",

@@ -7,6 +7,7 @@ import datetime as dt
 from ..call import JSON, Call, encoded, get, reader, segment, time
 from ..models.deploys import Deploy
 from ..models.errors import ErrorGroup, ErrorGroupDetail, ErrorGroupStatus, ErrorOccurrence
+from ..models.impact import DeployImpact
 from ..models.paging import Page
 from ..transport import Request
 
@@ -146,3 +147,15 @@ def get_deploy(deploy_id: str) -> Call[Deploy]:
         NotFound: there is no such deploy.
     """
     return get(f"/v1/deploys/{segment('deploy_id', deploy_id)}", Deploy)
+
+
+def get_deploy_impact(deploy_id: str, *, window: int | None = None) -> Call[DeployImpact]:
+    """What a deploy did to its service, beyond what changes anyway (docs/impact.md).
+
+    Args:
+        window: minutes that are compared on each side: 15, 60 or 240; without it 60.
+
+    Raises:
+        NotFound: there is no such deploy.
+    """
+    return get(f"/v1/deploys/{segment('deploy_id', deploy_id)}/impact", DeployImpact, window=window)

@@ -96,6 +96,8 @@ def test_deploys_come_typed(asker, shop):
     assert newest.predecessor.id == oldest.id
     assert asker.get_deploy(newest.id) == newest
     assert oldest.predecessor is None
+    impact = asker.get_deploy_impact(newest.id, window=15)
+    assert (impact.deploy_id, impact.verdict) == (newest.id, "insufficient data")
     with pytest.raises(NotFound):
         asker.get_deploy("deploy_none")
 

@@ -134,7 +134,7 @@ def test_far_and_near_take_the_same_arguments(name):
 TYPED = {
     "deploy": "get_deploy", "deploy_page": "list_deploys", "endpoints": "list_endpoints", "error_groups": "list_errors",
     "error_page": "list_errors", "error_occurrences": "list_occurrences", "error_view": "get_error",
-    "explain_search": "explain_search", "has_error": "get_error", "services": "list_services",
+    "explain_search": "explain_search", "has_error": "get_error", "impact": "get_deploy_impact", "services": "list_services",
     "service_edges": "get_topology", "topology": "get_topology", "trace_view": "get_trace",
 }  # fmt: skip
 """What a client has as a call of the API, with typed values, in the place of a question of a lake."""
