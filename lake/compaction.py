@@ -36,10 +36,10 @@ from .partitioning import derived_by_hour, hours_of, partitioned
 from .schema import BATCHES, DERIVED, LANDINGS, SPANS, Table, tables_of
 from .tables import DataFile, DeltaLog, LiveFile
 
-ROUND_MAX_ROWS = 40_000
+ROUND_MAX_ROWS = 45_000
 """Rows taken in one round, unless one landing file has more, and rows in one file: what bounds the memory of compaction."""
 
-DERIVED_MAX_ROWS = 160_000
+DERIVED_MAX_ROWS = 135_000
 """Spans whose derived rows go to one commit. They are a tenth as many, and a commit has a price of its own."""
 
 
