@@ -27,7 +27,10 @@ from lake.control import Control, Principal
 from lake.control.job_runs import JOB_STATES, JobRun, job_state
 from lake.control.nodes import SERVER, Place, Traffic
 from lake.storage import Storage, storage
-from scheduler.alerts.outbox import Outbox
+from scheduler.alerts.outbox import Outbox, enqueue
+from scheduler.alerts.records import Place as Watched
+from scheduler.alerts.states import STATES, StateName
+from scheduler.alerts.store import AlertStore
 
 from . import measured
 from .auth import authorized
@@ -48,6 +51,8 @@ class Figures:
     jobs: Iterable[JobRun]
     messages: Mapping[tuple[str, str], int]
     """By type of channel and status."""
+    alerts: Mapping[StateName, int]
+    """By state."""
     storage: Storage
     edges: Iterable[Mapping[str, Any]]
     """Rows of `Lake.service_edges`."""
@@ -68,18 +73,20 @@ async def get_metrics(request: Request[Any, Any, Any], server: Server) -> Respon
     now = dt.datetime.now(dt.UTC)
     of_lake, of_control = await asyncio.gather(
         server.tenants.ask(lambda: read_lake(tenant.lake, now)),
-        asyncio.to_thread(read_control, server.control, Place(principal.project, principal.environment)),
+        asyncio.to_thread(read_control, server.control, principal),
     )
     text = await asyncio.to_thread(exposition, Figures(now, *of_control, *of_lake), principal)
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
 def read_control(
-    control: Control, place: Place
-) -> tuple[Mapping[str, Traffic], list[JobRun], Mapping[tuple[str, str], int]]:
+    control: Control, principal: Principal
+) -> tuple[Mapping[str, Traffic], list[JobRun], Mapping[tuple[str, str], int], Mapping[StateName, int]]:
     """What the control database knows of a lake."""
+    place = Place(principal.project, principal.environment)
     messages = Outbox(control.engine).counts(place.project, place.environment)
-    return control.nodes.traffic(place), control.jobs.of(place, SERVER), messages
+    states = AlertStore(control.engine, enqueue).counts(Watched(principal.project, principal.environment))
+    return control.nodes.traffic(place), control.jobs.of(place, SERVER), messages, states
 
 
 def read_lake(opened: lake.Lake, now: dt.datetime) -> tuple[Storage, list[dict[str, Any]]]:
@@ -112,6 +119,7 @@ def metrics(figures: Figures) -> list[Metric]:
         *_of_ingest(figures.traffic),
         *_of_landing(figures.storage),
         *_of_jobs(figures.jobs, figures.now),
+        *_of_alerts(figures.alerts),
         *_of_messages(figures.messages),
         *_of_graph(figures.edges),
     ]
@@ -160,6 +168,13 @@ def _of_jobs(jobs: Iterable[JobRun], now: dt.datetime) -> list[Metric]:
         for state in JOB_STATES:
             states.add_metric([*labels, state], float(job_state(run, now) == state))
     return [runs, failures, did, took, well, states]
+
+
+def _of_alerts(alerts: Mapping[StateName, int]) -> list[Metric]:
+    found = GaugeMetricFamily("tracelake_alerts", "Alerts by state", labels=("state",))
+    for state in STATES:
+        found.add_metric([state], alerts.get(state, 0))
+    return [found]
 
 
 def _of_messages(messages: Mapping[tuple[str, str], int]) -> list[Metric]:

@@ -21,12 +21,16 @@ from lake.errors import LakeError
 from lake.folder import FILE_NAME
 from lake.storage import Storage, storage
 from scheduler.alerts.channels.wording import span
-from scheduler.alerts.outbox import Outbox
+from scheduler.alerts.outbox import Outbox, enqueue
+from scheduler.alerts.store import AlertStore
 
 from .options import control_options, json_option, open_control, print_json
 
-_COLOURS = {"ok": "green", "healthy": "green", "late": "yellow", "degraded": "yellow", "failing": "red", "offline": "red",
-            "unreadable": "red"}  # fmt: skip
+_COLOURS = {
+    **dict.fromkeys(("ok", "healthy"), "green"),
+    **dict.fromkeys(("late", "degraded"), "yellow"),
+    **dict.fromkeys(("failing", "offline", "unreadable", "firing"), "red"),
+}
 
 
 @click.command()
@@ -48,6 +52,9 @@ def _report(control: Control, data: Path, now: dt.datetime) -> dict[str, Any]:
         "processes": [_process(node, now) for node in control.nodes.of(SERVER)],
         "lakes": [_lake(folder) for folder in places],
         "jobs": [_job(run, now) for run in control.jobs.of()],
+        "alerts": [
+            {"state": state, "count": count} for state, count in sorted(AlertStore(control.engine, enqueue).counts().items())
+        ],
         "messages": [
             {"channel": channel, "status": state, "count": count}
             for (channel, state), count in sorted(Outbox(control.engine).counts().items())
@@ -104,6 +111,8 @@ def _print(report: dict[str, Any]) -> None:
             _table("LAKE", ("STATE", "MIB", "WAITING FILES", "WAITING MIB"), map(_lake_row, report["lakes"])),
             Text(),
             _table("JOB", ("STATE", "LAST", "TOOK", "RUNS", "FAILED", "DID"), map(_job_row, report["jobs"])),
+            Text(),
+            _table("ALERTS", ("COUNT",), ([one["state"], f"{one['count']:,}"] for one in report["alerts"])),
             Text(),
             _table("MESSAGES", ("", "COUNT"), map(_message_row, report["messages"])),
         )

@@ -47,7 +47,7 @@ from .records import (
 )
 from .rule_files import Change, plan
 from .rules import Rule
-from .states import ACTIVE
+from .states import ACTIVE, StateName
 
 MAX_RULES = 1_000
 """Rules of one lake."""
@@ -68,6 +68,19 @@ class AlertStore:
         self._engine = engine
         self._enqueue = enqueue
         self._now = now
+
+    def counts(self, place: Place | None = None) -> dict[StateName, int]:
+        """How many alerts there are in each state, of one lake or of all.
+
+        Args:
+            place: None counts those of every lake.
+        """
+        query = select(alert_states.c.state, func.count()).join_from(alert_states, alert_rules)
+        if place is not None:
+            query = query.where(*_of(alert_rules, place))
+        with self._reading() as connection:
+            rows = connection.execute(query.group_by(alert_states.c.state)).all()
+        return {state: count for state, count in rows}  # noqa: C416 - rows are no pairs to mypy
 
     # Rules
 

@@ -63,6 +63,7 @@ def test_it_tells_scripts_the_same(data):
         "compact": ("ok", None),
         "retain": ("failing", "No space left on [device]"),
     }
+    assert told["alerts"] == []
     assert told["messages"] == [{"channel": "slack", "status": "pending", "count": 2}]
 
 

@@ -9,8 +9,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lake.control import Control
 from lake.control.database import writing
+from lake.settings import LakeSettings
 from scheduler.alerts.channels.channel import Channel
 from scheduler.alerts.outbox import enqueue
+from scheduler.alerts.store import AlertStore
+from scheduler.alerts.sweep import Sweep
 from tests.api.clients import new_trace_id, span
 from tests.scheduler.alerts.alerts import FIRING
 from tests.servers import wait_until
@@ -57,6 +60,21 @@ def test_ingest_landing_jobs_and_messages_are_counted(server, own):
     assert ("tracelake_landing_files", frozenset()) in found
     assert total(found, "tracelake_job_runs_total", job="compact", scope="lake") >= 1
     assert total(found, "tracelake_job_state", job="compact") == 1
+
+
+def test_alerts_are_counted_by_state(server, own):
+    condition = {"metric": "request_count", "threshold": 3, "window": "5m", "service": "cart"}
+    rule = {"name": "Busy", "condition": condition, "channels": ["slack"]}
+    assert own.live.post("/v1/alerts/rules", json=rule).status_code == 201
+    start = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=2)
+    own.live.store(*(span("GET /", start=start, http_route="/") for _ in range(5)), service="cart")
+    with Control(server.data) as control:
+        sweep = Sweep(server.data, LakeSettings(), AlertStore(control.engine, enqueue))
+        sweep.run()  # whatever the server's scheduler has judged already stays as it is
+        sweep.close()
+    found = samples(own.live)
+    assert total(found, "tracelake_alerts", state="firing") == 1
+    assert total(found, "tracelake_alerts") == 1
 
 
 def test_requests_are_counted_in_whatever_worker_answers(server, own):
