@@ -312,3 +312,14 @@ def test_history_is_kept_for_ninety_days(house):
     house.at(91 * 24 * 60)
     assert [after for _, after in house.history()] == ["ok"]
     assert house.now - START < dt.timedelta(days=92)
+
+
+def test_a_project_goes_with_its_rules_and_all_that_belongs_to_them(house):
+    house.rule(service="orders")
+    house.store.silence(SILENCE)
+    house.requests(1, ms=500)
+    house.at(2)
+    house.control.delete_project(PLACE.project, force=True)
+    assert (house.store.rules(PLACE), house.store.silences(PLACE), house.history()) == ([], [], [])
+    assert house.store.alerts(PLACE) == {}
+    assert house.at(3) == []
