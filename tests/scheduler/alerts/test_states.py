@@ -126,14 +126,13 @@ def test_no_alert_fires_that_was_not_judged_to_hold_for_long_enough(readings, ti
     judged = (
         {HIGH, LOW} | ({NOTHING} if policy.no_data != "keep" else set()) | ({FAILED} if policy.on_error != "keep" else set())
     )
-    states, transitions = run(readings, **timings)
+    _, transitions = run(readings, **timings)
     for transition in (t for t in transitions if t.begins):
         until = (transition.after.since - NOON) // MINUTE
         before = [reading for reading in readings[: until + 1] if reading in judged]
         needed = before[-1 - held_s // 60 :]
         assert len(needed) == 1 + held_s // 60
         assert all(holds[reading] for reading in needed)
-    del states
 
 
 @given(readings, timings, st.lists(st.integers(1, 39)), st.integers(0, 50))
