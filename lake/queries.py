@@ -245,6 +245,17 @@ DEPLOYS = """
 """Every deploy once; a repeated Idempotency-Key gives the same id."""
 
 
+CANDIDATES = """
+    SELECT trace_id FROM (
+        SELECT *, epoch_us(start_time) * 1000 + start_ns_remainder AS start_ns FROM ({summaries})
+        WHERE start_time >= $since AND start_time < $reach)
+    GROUP BY trace_id
+    HAVING {conditions}
+    ORDER BY min(start_ns) DESC, trace_id DESC
+"""
+"""Traces that may be among those that are asked for, newest first: judged by what a slice of the time knows of them."""
+
+
 TRACES = f"""
     WITH members AS (
         SELECT trace_id, span_id, parent_span_id, kind, name, start_time, start_ns_remainder, duration_ns, status,

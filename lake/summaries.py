@@ -4,7 +4,8 @@ Takes   the table of a snapshot, and how far the traces reach.
 Gives   its rows, and what they say of each trace together; what spans say of theirs.
 Refuses nothing.
 
-Rows of the last hours are kept in memory; where there are too many of them, DuckDB reads what is wanted out of the files.
+Rows of the last hours are kept in memory; where there are too many of them, DuckDB finds what is wanted in the files, within its
+bounds of memory.
 
 A span that came in two different requests counts twice until its hour is rewritten.
 """
@@ -12,14 +13,16 @@ A span that came in two different requests counts twice until its hour is rewrit
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from . import queries
 from .derived.grouping import Groups, distinct, groups
 from .derived.spans import integers
 from .relations import Ask, Relation, Relations, kept
@@ -40,7 +43,7 @@ class Summaries:
     ask: Ask
     since: dt.datetime
     until: dt.datetime
-    _are_few: bool
+    are_few: bool
     """They are read through the cache."""
 
     @classmethod
@@ -50,20 +53,19 @@ class Summaries:
         return cls(relations, ask, since, until, are_few)
 
     def keys(self, columns: Sequence[str], since: dt.datetime, until: dt.datetime) -> pa.Table:
-        """Some of `_KEYS` of the rows that start in `[since, until)`, which lies in the reach."""
-        if self._are_few:
-            parts = self.relations.parts(_TABLE, _KEYS, since=since, until=until)
-            return pa.concat_tables([kept(part.select(columns), _starts_within(part, since, until)) for part in parts])
-        source = self.relations.of(_TABLE, since=since, until=until, columns=columns)
-        return self.ask(
-            f"SELECT * FROM ({source.text}) WHERE start_time >= $since AND start_time < $until",
-            {"since": since, "until": until},
-            source,
-        )
+        """Some of `_KEYS` of the rows that start in `[since, until)`, which lies in the reach; where they are few."""
+        parts = self.relations.parts(_TABLE, _KEYS, since=since, until=until)
+        return pa.concat_tables([kept(part.select(columns), _starts_within(part, since, until)) for part in parts])
+
+    def groups_with(self, conditions: str, values: Mapping[str, Any], since: dt.datetime, until: dt.datetime) -> pa.Array:
+        """Ids of the traces whose rows that start in `[since, until)` meet SQL conditions together, newest first."""
+        source = self.relations.of(_TABLE, since=since, until=until)
+        text = queries.CANDIDATES.format(summaries=source.text, conditions=conditions)
+        return self.ask(text, {"since": since, "reach": until, **values}, source).column("trace_id").combine_chunks()
 
     def of(self, ids: pa.Array) -> pa.Table:
         """All rows of some traces."""
-        if self._are_few:
+        if self.are_few:
             return self.relations.matching(
                 _TABLE, _KEYS, _OTHERS, lambda rows: self._is_of(ids, rows), since=self.since, until=self.until
             )

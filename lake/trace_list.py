@@ -12,8 +12,9 @@ those all rows are read, put together, and judged.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -94,6 +95,13 @@ def slices(since: dt.datetime, until: dt.datetime, *, is_small: bool = False) ->
             end = begin
 
 
+_MAY_BE: Mapping[str | None, str] = {
+    "error": "bool_or(error_count > 0 OR (root_kind = 'server' AND root_http_status_code >= 500))",
+    "ok": "bool_or(root_status = 'ok')",
+}
+"""What some row of a trace of this status has."""
+
+
 @dataclass(slots=True)
 class _Search:
     """The traces found so far."""
@@ -111,7 +119,10 @@ class _Search:
         """Ids of the traces of a slice that can be meant, by what the slice knows of them; newest first."""
         asked = self.asked
         # only a filter needs more of a trace than its first row
-        rows = self.summaries.keys(self._columns, since, asked.reach[1] if asked.is_filtered else until)
+        reach = asked.reach[1] if asked.is_filtered else until
+        if not self.summaries.are_few:
+            return self.summaries.groups_with(*self._conditions(until), since, reach)
+        rows = self.summaries.keys(self._columns, since, reach)
         alike = groups(rows.column("trace_id"))
         start_ns = start_ns_of(rows)
         first_ns = alike.lowest(start_ns)
@@ -127,6 +138,21 @@ class _Search:
             }
         )
         return found.sort_by(_NEWEST_FIRST).column("trace_id").combine_chunks()
+
+    def _conditions(self, until: dt.datetime) -> tuple[str, dict[str, Any]]:
+        """The same in SQL, where the rows are too many to be held."""
+        asked = self.asked
+        values: dict[str, Any] = {"until_ns": nanoseconds(until)}
+        conditions = ["min(start_ns) < $until_ns"]
+        if asked.service is not None:
+            conditions.append("bool_or(list_contains(services, $service))")
+            values["service"] = asked.service
+        if asked.min_duration_ns is not None:
+            conditions.append("max(start_ns + duration_ns) - min(start_ns) >= $min_duration_ns")
+            values["min_duration_ns"] = asked.min_duration_ns
+        if asked.status in _MAY_BE:
+            conditions.append(_MAY_BE[asked.status])
+        return " AND ".join(conditions), values
 
     @property
     def _columns(self) -> list[str]:
