@@ -8,7 +8,7 @@ Refuses nothing.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -119,7 +119,7 @@ class Relations:
             columns: some of the table.
             time: the column that the times are of; by default the one that the table is partitioned by.
         """
-        return pa.concat_tables(self.parts(name, columns, since=since, until=until, time=time))
+        return pa.concat_tables([*self.parts(name, columns, since=since, until=until, time=time)])
 
     def parts(
         self,
@@ -129,12 +129,14 @@ class Relations:
         since: dt.datetime | None = None,
         until: dt.datetime | None = None,
         time: str | None = None,
-    ) -> list[pa.Table]:
-        """The same rows as they lie in the landing and in each file."""
+    ) -> Iterator[pa.Table]:
+        """The same rows as they lie in the landing and in each file, which is read when its turn comes."""
         table = self.snapshot.tables[name]
         schema = _schema_of(table, columns)
         files = table.data_files(since=since, until=until, time=time)
-        return [self._waiting(table, columns), *(self._files.rows(path, schema) for path in files)]
+        yield self._waiting(table, columns)
+        for path in files:
+            yield self._files.rows(path, schema)
 
     def matching(
         self,

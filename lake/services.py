@@ -36,6 +36,12 @@ _COLUMNS = (
 """Of `endpoint_minutes`; the same for every question, so that a file is read once."""
 
 
+_WORDS = ("service_name", "endpoint", "kind", "environment", "cluster", "service_version", "sdk_language")
+
+_MOST_HELD_ROWS = 200_000
+"""Rows that are held before those of different minutes are added up: some 60 MiB."""
+
+
 @dataclass(frozen=True, slots=True)
 class MinuteFilter:
     """Which counts are asked for."""
@@ -128,8 +134,22 @@ def endpoints(
 
 
 def _minutes(asked: MinuteFilter, relations: Relations) -> pa.Table:
-    """The rows of `endpoint_minutes` that are asked about."""
-    rows = relations.rows("endpoint_minutes", _COLUMNS, since=asked.since, until=asked.until)
+    """The rows of `endpoint_minutes` that are asked about, with the last minute that each stands for.
+
+    Of a long window there are more than memory should hold; then rows that differ in their minute only become one.
+    """
+    held: list[pa.Table] = []
+    most = _MOST_HELD_ROWS
+    for part in relations.parts("endpoint_minutes", _COLUMNS, since=asked.since, until=asked.until):
+        held.append(kept(part, _is_asked_for(asked, part)))
+        held[-1] = held[-1].append_column("last_minute", held[-1].column("minute"))
+        if sum(map(len, held)) > most:
+            held = [_folded(pa.concat_tables(held))]
+            most = max(_MOST_HELD_ROWS, 2 * len(held[0]))
+    return pa.concat_tables(held)
+
+
+def _is_asked_for(asked: MinuteFilter, rows: pa.Table) -> pa.ChunkedArray:
     minute = rows.column("minute")
     wanted = pc.and_(pc.greater_equal(minute, pa.scalar(asked.since)), pc.less(minute, pa.scalar(asked.until)))
     if asked.service is not None:
@@ -138,7 +158,24 @@ def _minutes(asked: MinuteFilter, relations: Relations) -> pa.Table:
         wanted = pc.and_(wanted, pc.equal(rows.column("environment"), asked.environment))
     if asked.cluster is not None:
         wanted = pc.and_(wanted, pc.equal(_cluster(rows), asked.cluster))
-    return kept(rows, wanted)
+    return wanted
+
+
+def _folded(rows: pa.Table) -> pa.Table:
+    """One row for those that differ in their minute only."""
+    is_request = rows.column("is_request").to_numpy().astype(np.int64)
+    alike = groups(*(rows.column(name) for name in _WORDS), is_request)
+    examples = rows.take(pa.array(alike.example))
+    bins, counts = _histograms(alike, rows)
+    columns = {name: examples.column(name) for name in rows.column_names} | {
+        "minute": times(alike.lowest(integers(rows, "minute"))),
+        "last_minute": times(alike.highest(integers(rows, "last_minute"))),
+        "span_count": numbers(alike.sums(integers(rows, "span_count"))),
+        "error_count": numbers(alike.sums(integers(rows, "error_count"))),
+        "latency_bins": bins,
+        "latency_counts": counts,
+    }
+    return pa.table(columns, schema=rows.schema)
 
 
 def _cluster(rows: pa.Table) -> pa.ChunkedArray:
@@ -147,8 +184,8 @@ def _cluster(rows: pa.Table) -> pa.ChunkedArray:
 
 def _seen(alike: Groups, rows: pa.Table) -> dict[str, pa.Array]:
     """The first and the last minute of each group."""
-    minute = integers(rows, "minute")
-    return {"first_seen_at": times(alike.lowest(minute)), "last_seen_at": times(alike.highest(minute))}
+    first, last = integers(rows, "minute"), integers(rows, "last_minute")
+    return {"first_seen_at": times(alike.lowest(first)), "last_seen_at": times(alike.highest(last))}
 
 
 def _endpoint_counts(alike: Groups, rows: pa.Table) -> Integers:
@@ -164,12 +201,15 @@ def _listed(alike: Groups, column: pa.ChunkedArray) -> pa.ListArray:
 
 def _latencies(alike: Groups, rows: pa.Table) -> dict[str, npt.NDArray[np.float64]]:
     """The latencies of each group, from all of its rows together."""
+    bins, counts = _histograms(alike, rows)
+    return latencies(offsets_of(bins).astype(np.int64), bins.flatten().to_numpy(), counts.flatten().to_numpy())
+
+
+def _histograms(alike: Groups, rows: pa.Table) -> tuple[pa.ListArray, pa.ListArray]:
+    """The bins of each group, and how many durations lie in each."""
     bins, counts = (rows.column(name).combine_chunks() for name in ("latency_bins", "latency_counts"))
-    merged_bins, merged_counts = merged(
-        alike.of_row[owners_of(bins)], len(alike), bins.flatten().to_numpy(), counts.flatten().to_numpy()
-    )
-    offsets = offsets_of(merged_bins).astype(np.int64)
-    return latencies(offsets, merged_bins.flatten().to_numpy(), merged_counts.flatten().to_numpy())
+    entries = bins.flatten().to_numpy(), counts.flatten().to_numpy()
+    return merged(alike.of_row[owners_of(bins)], len(alike), *entries)
 
 
 def _later(endpoints: pa.Table, than: tuple[str, str, str]) -> pa.ChunkedArray:

@@ -4,8 +4,8 @@ Takes   the table of a snapshot, and how far the traces reach.
 Gives   its rows, and what they say of each trace together; what spans say of theirs.
 Refuses nothing.
 
-Rows of the last hours are kept in memory; where there are too many of them, DuckDB finds what is wanted in the files, within its
-bounds of memory.
+Rows of the last hours are kept in memory; where there are too many of them, DuckDB finds what is wanted in the files, within
+its bounds of memory.
 
 A span that came in two different requests counts twice until its hour is rewritten.
 """
