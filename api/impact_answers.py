@@ -8,14 +8,15 @@ Refuses nothing; what could not be reckoned is null.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
-from lake.analysis.impact import Report
-
 from .answers import Answer, Timestamp
 from .times import iso
+
+if TYPE_CHECKING:
+    from lake.analysis.impact import Report
 
 Verdict = Annotated[
     str,

@@ -19,14 +19,13 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from . import deploys, error_view, impact, queries, services, topology, trace_list, trace_view
-from .analysis.impact import Report
+from . import deploys, error_view, queries, services, topology, trace_list, trace_view
 from .analysis.windows import WIDTH_MIN
 from .deadline import Deadline
 from .error_groups import ErrorFilter, Sort
@@ -49,6 +48,9 @@ from .snapshot import Snapshot, SnapshotReader
 from .topology import Topology
 from .trace_list import TraceFilter
 from .trace_view import TraceView
+
+if TYPE_CHECKING:
+    from .analysis.impact import Report
 
 TRACE_MAX_SPANS = 10_000
 """Spans of one trace that are read at most."""
@@ -257,6 +259,8 @@ class Lake:
         Raises:
             InvalidParameter: `now` has no time zone.
         """
+        from . import impact  # noqa: PLC0415 - Polars takes 80 MiB, which who asks no such question needs not have
+
         queries.check_times(now=now)
         relations = self._relations()
         every = deploys.deploys(relations)

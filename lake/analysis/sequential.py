@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, stats
 
-LOOKS_MIN = (5, 15, 30, 60)
-"""Minutes after a deploy at which a live report may give a verdict."""
+from .windows import LOOKS_MIN
 
 _GRID = 601
 

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .sequential import LOOKS_MIN
-
 Integers = npt.NDArray[np.int64]
 
 WIDTH_MIN = 60
+LOOKS_MIN = (5, 15, 30, 60)
+"""Minutes after a deploy at which a live report may give a verdict."""
+
 GUARD_MIN = 2
 """After a deploy: caches are cold. What happens in it is reported apart."""
 

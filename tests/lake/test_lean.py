@@ -26,3 +26,9 @@ def test_the_module_that_is_left_out_says_so():
     answer = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
     assert answer.returncode == 1
     assert "pandas is left out of this process" in answer.stderr
+
+
+def test_a_server_that_compares_no_deploys_has_neither_polars_nor_scipy():
+    program = "import sys, api.app, scheduler.process; print(sorted({'polars', 'scipy'} & sys.modules.keys()))"
+    answer = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert answer.stdout == "[]\n"

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lake.analysis.sequential import LOOKS_MIN, level_of, levels
+from lake.analysis.sequential import level_of, levels
+from lake.analysis.windows import LOOKS_MIN
 
 
 def test_boundaries_of_four_equal_looks_are_those_of_the_literature():
