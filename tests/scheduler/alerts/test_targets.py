@@ -164,10 +164,11 @@ def test_an_answer_that_comes_drop_by_drop_ends_at_the_time_of_the_whole_request
                     return
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(60)  # nobody came: the thread says so, and the test does not wait for ever
         server = threading.Thread(target=drip, args=(listener,))
         server.start()
         with pytest.raises(TargetUnreachable):
-            Targets(allow_private=True, timeout_s=0.3).post(request(f"http://127.0.0.1:{listener.getsockname()[1]}/"))
+            Targets(allow_private=True, timeout_s=1).post(request(f"http://127.0.0.1:{listener.getsockname()[1]}/"))
         stop.set()
         server.join()
 
