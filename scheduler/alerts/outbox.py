@@ -23,7 +23,7 @@ from lake.control.delivery_tables import alert_deliveries as deliveries
 from lake.errors import LakeError, Overloaded
 
 from .channels.channel import Channel
-from .delivery import Delivery
+from .delivery import GIVE_UP_AFTER, Delivery
 from .deploy_notes import Deployed
 from .notifications import Notification
 
@@ -131,7 +131,11 @@ class Outbox:
         return claimed
 
     def settle(self, batch: Iterable[Delivery]) -> None:
-        """Write what became of messages that this process claimed."""
+        """Write what became of messages that this process claimed.
+
+        If another process has tried one again since, only that it arrived is news: a failure of an attempt that is over says
+        nothing of the later one, and would have what has arrived sent once more.
+        """
         with self._writing() as connection:
             for one in batch:
                 values = {
@@ -140,7 +144,10 @@ class Outbox:
                     "settled_at_us": one.settled_at and _us(one.settled_at),
                     "reason": one.reason and one.reason[:1000],
                 }
-                connection.execute(update(deliveries).where(deliveries.c.id == one.id).values(values))
+                is_news = deliveries.c.status == "pending"
+                if one.status != "delivered":
+                    is_news = and_(is_news, deliveries.c.attempts == one.attempts)
+                connection.execute(update(deliveries).where(deliveries.c.id == one.id, is_news).values(values))
 
     def supersede(self, messages: Collection[Delivery]) -> None:
         """Leave messages out that newer ones make old news; one that is tried at this moment stays."""
@@ -153,7 +160,8 @@ class Outbox:
                 connection.execute(update(deliveries).where(unchanged).values(values))
 
     def hold(self, channel: Channel, until: datetime) -> None:
-        """Let every message to a channel wait, because it asked for that."""
+        """Let every message to a channel wait, because it asked for that; never longer than a message is tried at all."""
+        until = min(until, self._now() + GIVE_UP_AFTER)
         waiting = and_(
             deliveries.c.channel_key == channel.key, deliveries.c.status == "pending", deliveries.c.due_at_us < _us(until)
         )

@@ -12,7 +12,7 @@ from lake.control.database import writing
 from lake.errors import Overloaded
 from scheduler.alerts.channels.channel import Channel
 from scheduler.alerts.channels.outcome import Outcome
-from scheduler.alerts.delivery import settled
+from scheduler.alerts.delivery import GIVE_UP_AFTER, settled
 from scheduler.alerts.deploy_notes import Deployed
 from scheduler.alerts.notifications import Notification
 from scheduler.alerts.outbox import KEPT, Outbox, RetryRefused, enqueue, enqueue_deploys
@@ -100,6 +100,32 @@ def test_what_is_settled_waits_no_more(control, outbox):
     outbox.settle([settled(first, Outcome("delivered"), BEGAN, 0.5), settled(second, Outcome("retry", "500"), BEGAN, 1.0)])
     [left] = outbox.pending()
     assert (left.id, left.attempts, left.reason, left.due_at) == (second.id, 1, "500", BEGAN + dt.timedelta(seconds=1))
+
+
+@pytest.mark.parametrize("came_of_it", [Outcome("retry", "no answer"), Outcome("dead", "it answered 404")])
+def test_a_process_that_was_stopped_during_an_attempt_does_not_undo_what_the_next_one_did(control, outbox, came_of_it):
+    put(control, FIRING, SLACK)
+    [stopped] = outbox.claim(outbox.pending())
+    [again] = outbox.claim(outbox.pending())
+    outbox.settle([settled(stopped, came_of_it, BEGAN, 0.5)])
+    assert [one.attempts for one in outbox.pending()] == [2]
+    outbox.settle([settled(again, Outcome("delivered"), BEGAN, 0.5)])
+    outbox.settle([settled(stopped, came_of_it, BEGAN, 0.5)])
+    assert [one.status for one in outbox.page("shop", "live", limit=9)] == ["delivered"]
+
+
+def test_what_arrived_late_is_delivered_whoever_tries_it_again_meanwhile(control, outbox):
+    put(control, FIRING, SLACK)
+    [stopped] = outbox.claim(outbox.pending())
+    outbox.claim(outbox.pending())
+    outbox.settle([settled(stopped, Outcome("delivered"), BEGAN, 0.5)])
+    assert outbox.pending() == []
+
+
+def test_nobody_can_ask_messages_to_wait_for_longer_than_a_day(control, outbox):
+    put(control, FIRING, SLACK)
+    outbox.hold(SLACK, BEGAN + dt.timedelta(days=10_000))
+    assert [one.due_at for one in outbox.pending()] == [BEGAN + GIVE_UP_AFTER]
 
 
 def test_a_channel_that_asks_to_wait_gets_none_of_its_messages(control, outbox):
