@@ -106,7 +106,7 @@ def refusals() -> Iterator[None]:
         raise Overloaded(
             f"the query needs more memory than there is: ask for a shorter time or less of it ({error})"
         ) from error
-    except duckdb.IOException as error:
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:  # the latter: "too small to be a Parquet file"
         if not _FILE_OF_A_LAKE.search(str(error)):
             raise QueryError(str(error)) from error
         reason = str(error).partition("\n")[0]

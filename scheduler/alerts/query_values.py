@@ -28,6 +28,7 @@ from lake.search.spansets import columns_of
 from lake.search.totals import has_total, totals
 
 from .minute_counts import Series, Windows
+from .problems import problem_of
 
 AROUND = dt.timedelta(hours=1)
 """How far outside a window other spans of its traces are looked for."""
@@ -116,7 +117,7 @@ def _alone(query: Query, windows: Windows, tables: Relations, run: RunsSearch) -
             rows = series(query, Steps(end - windows.length, end, length_s), tables, promoted, AROUND, run)
             found.append({_labels(row["labels"]): row["value"] for row in rows.to_pylist() if row["value"] is not None})
     except LakeError as error:
-        return QueryValues((), str(error))
+        return QueryValues((), problem_of(error))
     return QueryValues(tuple(found))
 
 

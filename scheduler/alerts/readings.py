@@ -21,6 +21,7 @@ from lake.search import Query
 from .error_counts import ErrorCounts, new_errors_in, occurrences_in
 from .metrics import Metric
 from .minute_counts import Floats, Integers, Measured, MinuteCounts, MinuteReader, Selection, Series, Windows
+from .problems import problem_of
 from .query_values import QueryValues, values_of
 from .rules import SPANS_BELOW_S, Condition
 from .states import Reading
@@ -95,7 +96,7 @@ class _OneLength:
             try:
                 reads = read_some(some)
             except LakeError as error:
-                failed = Reading(problem=str(error))
+                failed = Reading(problem=problem_of(error))
                 reads = [[Read({}, failed)] * len(self.windows.ends)] * len(some)
             found |= dict(zip(places, reads, strict=True))
         return [found[place] for place in range(len(conditions))]

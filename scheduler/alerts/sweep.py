@@ -20,13 +20,14 @@ from pathlib import Path
 import structlog
 
 import lake
-from lake.errors import LakeError, NotALake
+from lake.errors import NotALake
 from lake.folder import mark_of
 from lake.settings import LakeSettings
 
 from .evidence import evidence_of
 from .judgement import Judged, judge
 from .minute_counts import Series
+from .problems import problem_of
 from .readings import Asked, Read, read_all
 from .records import Evidence, Place, Silence, StoredAlert, StoredRule
 from .states import Reading
@@ -119,9 +120,9 @@ class Sweep:
             reads = read_all(asked, *self._lake(place).tables())
         except NotALake:  # nothing was ever sent
             reads = [[Read()] * len(one.ends) for one in asked]
-        except (LakeError, OSError) as error:
-            log.error("lake cannot be read", project=place.project, environment=place.environment, exc_info=error)
-            reads = [[Read({}, Reading(problem=str(error)))] * len(one.ends) for one in asked]
+        except Exception as error:  # whatever the rules of one lake bring about, the others are judged
+            log.warning("lake not judged", project=place.project, environment=place.environment)
+            reads = [[Read({}, Reading(problem=problem_of(error)))] * len(one.ends) for one in asked]
         return [_Task(rule, windows, some) for (rule, windows), some in zip(rules, reads, strict=True)]
 
     def _evidence(self, begun: Sequence[Judged]) -> dict[str, Evidence]:
@@ -132,8 +133,8 @@ class Sweep:
         for place, some in by_place.items():
             try:
                 found |= evidence_of(self._lake(place), some)
-            except (LakeError, OSError) as error:
-                log.warning("no evidence of alerts", project=place.project, reason=str(error))
+            except Exception as error:  # it is told all the same, and those of other lakes too
+                log.error("no evidence of alerts", project=place.project, exc_info=error)
         return found
 
     def _lake(self, place: Place) -> lake.Lake:

@@ -194,8 +194,26 @@ def test_a_lake_that_cannot_be_read_is_an_error_of_its_rules_and_of_no_others(ho
     house.at(3)
     assert house.states() == {"slow": "error"}
     [rule] = house.store.rules(PLACE)
-    assert rule.last_error
+    assert rule.last_error == "the lake cannot be read (LakeCorrupt); the server's log has more"  # and no path of a file
     assert house.store.rules(place)[0].last_error is None
+
+
+def test_a_fault_that_nobody_foresaw_in_one_lake_stops_no_rule_of_another(house, monkeypatch):
+    house.rule(service="orders")
+    house.requests(1, ms=500)
+    house.control.create_project("aaa")
+    house.store.create(type(PLACE)("aaa", "live"), house.store.rules(PLACE)[0].rule)
+    known = house.sweep._lake
+
+    def fails(place):
+        if place != PLACE:
+            raise ZeroDivisionError
+        return known(place)
+
+    monkeypatch.setattr(type(house.sweep), "_lake", lambda _, place: fails(place))
+    assert said(house.at(2)) == [("firing", {"service": "orders"})]
+    [other] = house.store.rules(type(PLACE)("aaa", "live"))
+    assert (other.evaluated_to, "ZeroDivisionError" in (other.last_error or "")) == (START + 2 * MINUTE, True)
 
 
 SILENCE = Silence(new_id("silence"), PLACE, None, {}, "", "me", START, starts_at=START, ends_at=START + 4 * MINUTE)
