@@ -85,11 +85,12 @@ def _judge_window(
     judged: Judged, read: Read, at: dt.datetime, *, is_jump: bool, is_silent: IsSilent, evidence: Mapping[str, Evidence]
 ) -> None:
     rule = judged.rule
-    always: set[Series] = set() if is_grouped(rule) else {()}
+    is_grouped = bool(rule.rule.condition.grouping)
+    always: set[Series] = set() if is_grouped else {()}
     for series in sorted(always | read.series.keys() | judged.alerts.keys()):
         known = judged.alerts.get(series)
         reading = read.series.get(series, read.absent)
-        if known is not None and _is_missing(series, read, reading, is_grouped=is_grouped(rule)):
+        if known is not None and _is_missing(series, read, reading, is_grouped=is_grouped):
             after, transition = ended(known.state, "missing_series", at)
         else:
             after, transition = step(known.state if known else None, reading, rule.rule.condition, at, is_jump=is_jump)
@@ -100,15 +101,6 @@ def _judge_window(
             judged.gone.append(alert)
         else:
             judged.alerts[series] = alert
-
-
-def is_grouped(rule: StoredRule) -> bool:
-    """Whether a rule has an alert for each series."""
-    condition = rule.rule.condition
-    if condition.query is None:
-        return condition.group_by is not None
-    metric = condition.counts_query.metric
-    return metric is not None and (bool(metric.by) or len(metric.quantiles) > 0)
 
 
 def _is_missing(series: Series, read: Read, reading: Reading, *, is_grouped: bool) -> bool:

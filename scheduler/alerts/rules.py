@@ -109,6 +109,15 @@ class Condition:
         """The query as one of the traces that it looks at."""
         return replace(_counting(self.query or ""), metric=None)
 
+    @property
+    def grouping(self) -> tuple[object, ...]:
+        """What its series are: empty if there is one only. Conditions that are equal in this have the same series."""
+        if self.query is None:
+            filters = (self.service, self.operation, self.environment, self.cluster)
+            return (self.group_by, *filters) if self.group_by else ()
+        query = self.counts_query
+        return (query,) if query.metric and (query.metric.by or query.metric.quantiles) else ()
+
     def holds(self, value: float) -> bool:
         """Whether it holds of a value."""
         if self.operator == ">":

@@ -26,7 +26,7 @@ from .channels.channel import Channel
 from .judgement import Judged, end_all
 from .messages import event, message
 from .minute_counts import Series
-from .notifications import Notification
+from .notifications import Notification, Reason
 from .records import (
     Event,
     Origin,
@@ -332,23 +332,36 @@ def change_rule(
     enqueue: Enqueue,
     origin: Origin | None = None,
 ) -> StoredRule:
-    """Give a rule another content."""
+    """Give a rule another content.
+
+    Alerts of series that it does not have any more would never be judged by what they are about, so they end here. One that
+    is switched on begins anew: what was when it was off is not judged.
+    """
     if known.rule.enabled and not rule.enabled:
-        _end(connection, known, now=now, enqueue=enqueue, by=None)
-    values = rule_values(rule) | {"updated_at_us": us(now), "version": known.version + 1, "origin": origin or known.origin}
+        _end(connection, known, "rule_deleted", now=now, enqueue=enqueue, by=None)
+    elif known.rule.condition.grouping != rule.condition.grouping:
+        _end(connection, known, "missing_series", now=now, enqueue=enqueue, by=None)
+    begins = {"evaluated_to_us": None} if rule.enabled and not known.rule.enabled else {}
+    values = (
+        rule_values(rule)
+        | begins
+        | {"updated_at_us": us(now), "version": known.version + 1, "origin": origin or known.origin}
+    )
     changed = update(alert_rules).where(alert_rules.c.id == known.id).values(values).returning(*alert_rules.c)
     return stored_rule(connection.execute(changed).one())
 
 
 def delete_rule(connection: Connection, known: StoredRule, *, now: dt.datetime, enqueue: Enqueue, by: str | None) -> None:
     """Delete a rule and end its alerts."""
-    _end(connection, known, now=now, enqueue=enqueue, by=by)
+    _end(connection, known, "rule_deleted", now=now, enqueue=enqueue, by=by)
     connection.execute(delete(alert_rules).where(alert_rules.c.id == known.id))
 
 
-def _end(connection: Connection, known: StoredRule, *, now: dt.datetime, enqueue: Enqueue, by: str | None) -> None:
+def _end(
+    connection: Connection, known: StoredRule, reason: Reason, *, now: dt.datetime, enqueue: Enqueue, by: str | None
+) -> None:
     alerts = alerts_of(connection, [alert_rules.c.id == known.id]).get(known.id, {})
-    _write_rest(connection, end_all(known, alerts, "rule_deleted", now, by=by), enqueue, now)
+    _write_rest(connection, end_all(known, alerts, reason, now, by=by), enqueue, now)
 
 
 def alerts_of(connection: Connection, wanted: Sequence[ColumnElement[bool]]) -> dict[str, dict[Series, StoredAlert]]:

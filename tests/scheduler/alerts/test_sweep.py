@@ -283,6 +283,53 @@ def test_a_rule_that_is_deleted_or_switched_off_resolves_its_alerts(house):
     assert house.at(3) == []
 
 
+def with_condition(**condition):
+    """A rule with another condition."""
+    return lambda known: rule_of({"name": "slow", "condition": {"window": "2m"} | condition, "channels": ["slack"]})
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [({"group_by": "service"}, {}),
+     ({"group_by": "service"}, {"group_by": "endpoint"}),
+     ({"metric": "request_count", "operator": "<", "group_by": "service"},
+      {"metric": "request_count", "operator": "<", "group_by": "service", "service": "users", "threshold": 15}),
+     ({"query": "{ duration > 400ms } | count_over_time() by(service.name)", "metric": None, "threshold": 3}, {})],
+)  # fmt: skip
+def test_an_alert_ends_when_its_rule_has_no_such_series_any_more(house, before, after):
+    rule = house.rule(**before)
+    house.requests(1, ms=500)
+    assert [status for status, _ in said(house.at(2))] == ["firing"]
+    house.store.change(PLACE, rule.id, with_condition(**{"metric": "latency_p95", "threshold": 9999} | after))
+    [(_, _), (resolved, _)] = house.messages
+    assert (resolved.status, resolved.reason, resolved.labels) == ("resolved", "missing_series", house.messages[0][0].labels)
+    house.requests(2, service="users", count=20)
+    house.at(3)
+    assert "firing" not in house.states().values()
+
+
+def test_an_alert_goes_on_when_only_the_threshold_is_changed(house):
+    rule = house.rule(group_by="service")
+    house.requests(1, ms=500)
+    house.at(2)
+    house.store.change(PLACE, rule.id, with_condition(metric="latency_p95", threshold=200, group_by="service"))
+    assert house.at(2.5) == []
+    assert house.states() == {"slow orders": "firing"}
+
+
+def test_what_was_while_a_rule_was_off_is_not_judged(house):
+    rule = house.rule(service="orders")
+    for minute in range(12):
+        house.requests(minute, ms=500 if 4 <= minute < 6 else 10)
+    house.at(2)
+    house.store.change(PLACE, rule.id, lambda known: replace(known.rule, enabled=False))
+    house.at(9)
+    house.store.change(PLACE, rule.id, lambda known: replace(known.rule, enabled=True))
+    assert (house.at(12), house.history()) == ([], [])
+    [stored] = house.store.rules(PLACE)
+    assert (stored.evaluated_to, stored.last_triggered_at) == (START + 12 * MINUTE, None)
+
+
 def test_an_hour_forward_and_back_brings_no_message(house):
     house.rule("slow", service="orders", **{"for": "5m"})
     house.rule("quiet", metric="request_count", operator="<", threshold=5, service="orders")
