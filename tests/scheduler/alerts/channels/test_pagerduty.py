@@ -4,7 +4,6 @@ import datetime as dt
 import json
 from dataclasses import replace
 
-import jsonschema
 import pytest
 
 from scheduler.alerts.channels import pagerduty
@@ -12,6 +11,7 @@ from scheduler.alerts.channels.channel import Channel
 from scheduler.alerts.channels.settings import ChannelSettings, ChannelUnusable
 from scheduler.alerts.deploy_notes import Deployed
 from tests.scheduler.alerts.alerts import BEGAN, FIRING, RESOLVED
+from tests.scheduler.alerts.formats import pagerduty_change, pagerduty_event
 
 KEY = "R0UT1NGK3Y" * 3 + "AB"
 DEFAULT = Channel("pagerduty")
@@ -19,57 +19,11 @@ SETTINGS = ChannelSettings(
     pagerduty_routing_key=KEY, public_url="https://traces.example.com", lab_url="https://lab.example.com"
 )
 
-TEXT = {"type": "string", "minLength": 1}
-LINKS = {"type": "array", "items": {"type": "object", "required": ["href"], "properties": {"href": TEXT, "text": TEXT}}}
-PAYLOAD = {"summary": {**TEXT, "maxLength": 1024}, "source": TEXT, "timestamp": {**TEXT, "format": "date-time"},
-           "custom_details": {"type": "object"}}  # fmt: skip
-EVENT = {
-    "type": "object",
-    "required": ["routing_key", "event_action", "dedup_key"],
-    "additionalProperties": False,
-    "properties": {
-        "routing_key": {**TEXT, "minLength": 32, "maxLength": 32},
-        "event_action": {"enum": ["trigger", "acknowledge", "resolve"]},
-        "dedup_key": {**TEXT, "maxLength": 255},
-        "client": TEXT,
-        "client_url": TEXT,
-        "links": LINKS,
-        "payload": {
-            "type": "object",
-            "required": ["summary", "source", "severity"],
-            "additionalProperties": False,
-            "properties": {
-                **PAYLOAD,
-                "severity": {"enum": ["critical", "error", "warning", "info"]},
-                "component": TEXT,
-                "group": TEXT,
-                "class": TEXT,
-            },
-        },
-    },
-    "if": {"properties": {"event_action": {"const": "trigger"}}},
-    "then": {"required": ["payload"]},
-}
-"""What https://developer.pagerduty.com/docs/send-alert-event says of the fields."""
-CHANGE = {
-    "type": "object",
-    "required": ["routing_key", "payload"],
-    "additionalProperties": False,
-    "properties": {
-        "routing_key": {**TEXT, "minLength": 32, "maxLength": 32},
-        "links": LINKS,
-        "payload": {"type": "object", "required": ["summary"], "additionalProperties": False, "properties": PAYLOAD},
-    },
-}
-"""The same of https://developer.pagerduty.com/docs/send-change-event."""
-
 
 def event(notification, channel=DEFAULT, settings=SETTINGS):
     request = pagerduty.render(notification, channel, settings)
     assert request.url == f"{settings.pagerduty_url}/v2/enqueue"
-    sent = json.loads(request.body)
-    jsonschema.validate(sent, EVENT, format_checker=jsonschema.FormatChecker())
-    return sent
+    return pagerduty_event(json.loads(request.body))
 
 
 def test_an_alert_triggers_and_its_end_resolves_with_the_same_key():
@@ -128,8 +82,7 @@ def test_a_deploy_is_a_change_event(names, summary):
     deployed = Deployed(**{"id": "deploy_0123", "project": "shop", "deployed_at": BEGAN, **fields, **names})
     request = pagerduty.render_deploy(Deployed.from_json(deployed.to_json()), Channel("pagerduty"), SETTINGS)
     assert request.url == "https://events.pagerduty.com/v2/change/enqueue"
-    sent = json.loads(request.body)
-    jsonschema.validate(sent, CHANGE, format_checker=jsonschema.FormatChecker())
+    sent = pagerduty_change(json.loads(request.body))
     assert sent["payload"]["summary"] == summary
     assert dt.datetime.fromisoformat(sent["payload"]["timestamp"]) == BEGAN
     assert sent["payload"]["custom_details"]["deployer"] == "ann"
