@@ -1,7 +1,8 @@
 """Evidence: what to look at when an alert begins: the last deploy before it, and a trace that shows it.
 
 Takes   the alerts of one lake that begin to fire, and its tables.
-Gives   for each the last deploy of its service or of every service, and the id of a trace of the window.
+Gives   for each the last deploy of its service or of every service, and the id of a trace of the window: of a latency one
+        that took about as long as the alert says, of errors the newest that failed, else the slowest.
 Refuses nothing: an alert of which nothing can be found has no evidence, and is told all the same.
 """
 
@@ -23,6 +24,7 @@ from lake.errors import LakeError
 from lake.relations import Ask, Relations
 from lake.services import DEFAULT_CLUSTER
 
+from .metrics import Metric
 from .notifications import DeployNote
 from .records import Evidence, StoredAlert, StoredRule, labels_of
 
@@ -78,12 +80,20 @@ def _trace(rule: StoredRule, alert: StoredAlert, lake: Lake, tables: Relations, 
         asked = ErrorFilter(since, until, known.get("service"), known.get("environment"))
         traces = happened(asked, tables).sort_by([("timestamp", "descending")]).column("trace_id").drop_null()
         return traces[0].as_py() if len(traces) else None
-    spans = _spans(known, since, until, tables, ask)
-    failed = spans.filter(spans.column("failed"))
-    if condition.measure.name in ("error_rate", "error_count") and failed.num_rows:
-        spans = failed
-    slowest = spans.sort_by([("duration_ns", "descending"), ("trace_id", "ascending")]).column("trace_id")
-    return slowest[0].as_py() if len(slowest) else None
+    return _example(_spans(known, since, until, tables, ask), condition.measure, alert.state.value)
+
+
+def _example(spans: pa.Table, metric: Metric, value: float | None) -> str | None:
+    """One that is like those that the alert is about; what is slowest has often a trouble of its own."""
+    order = ("duration_ns", "descending")
+    if metric.name in ("error_rate", "error_count"):
+        failed = spans.filter(spans.column("failed"))
+        spans, order = (failed, ("start_time", "descending")) if failed.num_rows else (spans, order)
+    elif metric.unit == "ms" and value is not None:
+        distance = pc.abs(pc.subtract(spans.column("duration_ns").cast(pa.float64()), value * 1e6))
+        spans, order = spans.append_column("distance", distance), ("distance", "ascending")
+    found = spans.sort_by([order, ("trace_id", "ascending")]).column("trace_id")
+    return found[0].as_py() if len(found) else None
 
 
 def _of_query(rule: StoredRule, lake: Lake, since: dt.datetime, until: dt.datetime) -> str | None:
@@ -92,7 +102,7 @@ def _of_query(rule: StoredRule, lake: Lake, since: dt.datetime, until: dt.dateti
 
 
 def _spans(known: dict[str, str], since: dt.datetime, until: dt.datetime, tables: Relations, ask: Ask) -> pa.Table:
-    """trace_id, duration_ns and failed of the spans that a rule is about."""
+    """trace_id, start_time, duration_ns and failed of the spans that a rule is about."""
     source = tables.of("spans", since=since, until=until, columns=SOURCE_COLUMNS)
     columns = {
         "service": "service_name", "environment": "environment", "cluster": f"coalesce(cluster, '{DEFAULT_CLUSTER}')",
@@ -107,6 +117,7 @@ def _spans(known: dict[str, str], since: dt.datetime, until: dt.datetime, tables
     found = pa.table(
         {
             "trace_id": spans.rows.column("trace_id"),
+            "start_time": spans.rows.column("start_time"),
             "duration_ns": spans.rows.column("duration_ns"),
             "failed": spans.flags(spans.facets.column("failed")),
         }

@@ -7,6 +7,7 @@ import pytest
 
 from scheduler.alerts.records import Silence, new_id
 from scheduler.alerts.rules import rule_of
+from tests.lake.rows import span, trace_id
 from tests.lake.spans import START
 from tests.scheduler.alerts.house import MINUTE, PLACE, said
 
@@ -36,15 +37,21 @@ def test_a_slow_service_fires_and_is_resolved(house):
     assert stored.last_value == pytest.approx(10, rel=0.01)
 
 
-def test_an_example_trace_is_the_slowest_or_one_that_failed(house):
+def test_an_example_trace_is_like_those_that_the_alert_is_about(house):
     house.rule("slow", service="orders")
-    house.rule("failing", metric="error_rate", threshold=0.05, service="orders")
-    house.requests(0, 9, ms=200, failed=1, user_id="a")
-    house.requests(0, 1, ms=900, user_id="bb")
-    by_name = {message.rule_name: message for message in house.at(2)}
-    trace = {name: message.trace_id for name, message in by_name.items()}
-    assert trace["slow"] != trace["failing"]
-    assert all(trace.values())
+    house.rule("slowest", metric="latency_max", service="orders")
+    house.rule("failing", metric="error_rate", threshold=0.01, service="orders")
+    house.rule("busy", metric="request_count", threshold=5, service="orders")
+    usual = [(number, number, 200, "unset") for number in range(100)]  # trace, seconds after the start, ms, status
+    requests = [
+        span(trace, start_ns=at_s * 10**9, duration_ns=ms * 10**6, status=status, kind="server", service_name="orders")
+        for trace, at_s, ms, status in [*usual, (201, 5, 60_000, "unset"), (202, 6, 3_000, "error"), (203, 7, 10, "error")]
+    ]
+    house.landing.put("spans", *requests)
+    example = {message.rule_name: message.trace_id for message in house.at(2)}
+    assert example["slow"] in {trace_id(number) for number in range(100)}
+    assert example["slowest"] == example["busy"] == trace_id(201)
+    assert example["failing"] == trace_id(203)
 
 
 def test_a_restart_changes_nothing(house):
