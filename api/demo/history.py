@@ -28,7 +28,7 @@ from .reports import Report
 from .sender import DEPLOYS_PATH, ERROR_PATH, ERRORS_PATH, Sender
 from .simulation import expected_spans, simulate
 from .state import State
-from .story import Story
+from .story import Int64s, Story
 
 PART_SPANS = 6000
 """Spans of one request, about."""
@@ -79,7 +79,14 @@ class History:
         """Make one part, from 0; the same one every time."""
         random = np.random.default_rng((self.story.seed, number))
         low, high = number / self.part_count, (number + 1) / self.part_count
-        start_ns = self.story.moments(low, high, self.requests_a_part, random)
+        return self.played(self.story.moments(low, high, self.requests_a_part, random), random)
+
+    def played(self, start_ns: Int64s, random: np.random.Generator) -> Part:
+        """Requests of customers, each to an endpoint that chance chooses.
+
+        Args:
+            start_ns: when they start.
+        """
         which = random.choice(len(self._weights), len(start_ns), p=self._weights)
         requests = [
             simulate(self.story, endpoint, start_ns[which == place], random)
