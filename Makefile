@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
+# Tests run on as many processors as there are, each file on one; TOGETHER= runs them one after the other.
+TOGETHER ?= --numprocesses=logical --maxprocesses=4 --dist=loadfile
+
 export TZ := UTC
 
 .DEFAULT_GOAL := help
@@ -23,10 +26,10 @@ demo: install ## start Tracelake with a lifelike shop, its history and JupyterLa
 	$(BIN)/tracelake demo
 
 test: install ## run the tests, without the long forms
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TOGETHER)
 
 test-full: install ## run all tests, the long forms too
-	$(BIN)/python -m pytest -m ""
+	$(BIN)/python -m pytest $(TOGETHER) --timeout=3600 -m ""
 
 check: install ## format, lint, types and import contracts
 	$(BIN)/ruff format --check

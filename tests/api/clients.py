@@ -137,6 +137,10 @@ def key_values(attributes: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"key": key, "value": {kinds[type(value)]: value}} for key, value in attributes.items()]
 
 
+UNKNOWN_TRACE = "f" * 32
+"""The id of no trace that a test sends."""
+
+
 def new_trace_id() -> str:
     """A trace id that no other test has."""
     return secrets.token_hex(16)

@@ -264,7 +264,7 @@ def test_a_silence_has_an_end(own, sweep):
         ({"ends_at": later(hours=1), "starts_at": later(hours=2)}, "invalid_parameter", "ends_at"),
         ({"ends_at": later(hours=1), "rule_id": "rule_000000000000"}, "invalid_parameter", "rule_id"),
     ],
-    ids=str,
+    ids=["without an end", "no time", "over", "ends before it starts", "of no rule"],
 )
 def test_a_silence_that_cannot_be_is_refused(own, body, code, param):
     assert error(own.live.post("/v1/alerts/silences", json=body)) == (400, code, param)

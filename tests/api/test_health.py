@@ -5,7 +5,7 @@ import sqlite3
 
 import pytest
 
-from tests.api.clients import Client, new_trace_id
+from tests.api.clients import UNKNOWN_TRACE, Client
 from tests.servers import running
 
 
@@ -48,7 +48,7 @@ ANSWERS = [
     ("GET", "/", 200),
     ("GET", "/schema/openapi.json", 200),
     ("GET", "/v1/traces", 200),
-    ("GET", f"/v1/traces/{new_trace_id()}", 404),
+    ("GET", f"/v1/traces/{UNKNOWN_TRACE}", 404),
     ("GET", "/v1/traces?limit=0", 400),
     ("POST", "/ingest/errors", 400),
     ("POST", "/ingest/v1/traces", 400),

@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 import lake
 from api.problems import PROTOBUF
 from lake.control import Control
-from tests.api.clients import Client, exception, key_values, new_trace_id, otlp, span
+from tests.api.clients import UNKNOWN_TRACE, Client, exception, key_values, new_trace_id, otlp, span
 from tests.api.command_line import output
 from tests.api.conftest import project_of
 from tests.servers import wait_until
@@ -370,7 +370,7 @@ def test_the_header_of_an_sdk_that_does_not_decode_it_is_understood(server, proj
             assert client.post("/ingest/deploys", json=GOOD["/ingest/deploys"]).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/v1/traces", f"/v1/traces/{new_trace_id()}"])
+@pytest.mark.parametrize("path", ["/v1/traces", f"/v1/traces/{UNKNOWN_TRACE}"])
 def test_an_ingest_key_may_not_ask(project, path):
     assert project.ingest.refused(path) == (403, "permission_denied", None)
 

@@ -19,7 +19,7 @@ from api.rate_window import Decision
 from api.rates import Rates
 from lake.control import Control
 from lake.settings import LakeSettings
-from tests.api.clients import Client, new_trace_id, otlp, span
+from tests.api.clients import UNKNOWN_TRACE, Client, otlp, span
 from tests.servers import running
 
 JSON = {"Content-Type": "application/json"}
@@ -99,7 +99,7 @@ EVERY = [
     ("GET", "/schema/openapi.json", 200),
     ("GET", "/v1/traces", 200),
     ("GET", "/v1/traces?limit=0", 400),
-    ("GET", f"/v1/traces/{new_trace_id()}", 404),
+    ("GET", f"/v1/traces/{UNKNOWN_TRACE}", 404),
     ("GET", "/nowhere", 404),
     ("OPTIONS", "/v1/traces", 204),
     ("DELETE", "/v1/traces", 405),

@@ -8,7 +8,7 @@ import schemathesis
 
 from api.app import DESCRIBED_ROUTES
 from api.problems import PROTOBUF
-from tests.api.clients import exception, new_trace_id, otlp, span
+from tests.api.clients import UNKNOWN_TRACE, exception, new_trace_id, otlp, span
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_the_parameters_of_the_list_are_described_with_their_limits(described):
 
 
 ERROR = {"error_type": "RuntimeError", "message": "Something went wrong"}
-TRACE = new_trace_id()
+TRACE = "5ca1ab1e" * 4
 """A trace with all that a trace can have."""
 
 
@@ -95,7 +95,7 @@ REAL = [
     ("GET", "/v1/traces", {}, 200),
     ("GET", "/v1/traces?limit=0", {}, 400),
     ("GET", f"/v1/traces/{TRACE}", {}, 200),
-    ("GET", f"/v1/traces/{new_trace_id()}", {}, 404),
+    ("GET", f"/v1/traces/{UNKNOWN_TRACE}", {}, 404),
     ("GET", "/v1/keys", {}, 200),
     ("GET", "/v1/keys/current", {}, 200),
     ("GET", "/v1/keys/mtk_live_000000000000", {}, 404),
