@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from litestar.openapi.spec import OpenAPIType, Schema
 
 from lake.control import Principal
 from scheduler.alerts.backtest import MAX_HOURS, backtest
-from scheduler.alerts.channels.channel import shown_channel
+from scheduler.alerts.channels.channel import Channel, shown_channel
 from scheduler.alerts.durations import text_of
 from scheduler.alerts.records import StoredRule
 from scheduler.alerts.rules import Rule, rule_of, shown
@@ -190,12 +190,24 @@ async def _changed(
 
 
 def _with(known: StoredRule, wanted: Mapping[str, Any], *, keep: bool) -> Rule:
-    """A rule as somebody wants it; a channel that comes back as it was shown stays what it is, secret and all."""
-    told = [(shown_channel(channel), channel.to_json()) for channel in known.rule.channels]
+    """A rule as somebody wants it."""
     fields = {**_fields(known.rule), **wanted} if keep else dict(wanted)
     if "channels" in wanted:
-        fields["channels"] = [next((own for said, own in told if said == one), one) for one in wanted["channels"]]
+        fields["channels"] = _own(wanted["channels"], known.rule.channels)
     return rule_of(fields)
+
+
+def _own(wanted: Sequence[object], known: Sequence[Channel]) -> list[object]:
+    """Channels that come back as they were shown stay what they are, secret and all.
+
+    Several may be shown alike, for only the ends of their secrets are: they are told apart by their order while all come
+    back, and otherwise not at all, so that what is shown is refused.
+    """
+    found = []
+    for place, said in enumerate(wanted):
+        alike = [channel.to_json() for channel in known if shown_channel(channel) == said]
+        found.append(alike[wanted[:place].count(said)] if len(alike) == wanted.count(said) else said)
+    return found
 
 
 def _fields(rule: Rule) -> dict[str, Any]:

@@ -136,6 +136,19 @@ def test_a_secret_is_never_shown_and_stays_when_its_rule_comes_back(own, server)
     assert stored.rule.channels[1].to_json() == HOOK
 
 
+def test_channels_that_are_shown_alike_do_not_become_one(own, server):
+    hooks = [{"type": "webhook", "target": f"https://{host}.example.com/alerts"} for host in "ab"]
+    rule = made(own.live, channels=hooks)
+    path = f"/v1/alerts/rules/{rule['id']}"
+    assert rule["channels"][0] == rule["channels"][1]
+    assert own.live.patch(path, json={"channels": [*rule["channels"], "slack"]}).status_code == 200
+    with Control(server.data) as control:
+        [stored] = AlertStore(control.engine, enqueue).rules(place(own))
+    assert [channel.to_json() for channel in stored.rule.channels] == [*hooks, {"type": "slack"}]
+    which = own.live.patch(path, json={"channels": rule["channels"][:1]})
+    assert error(which) == (400, "invalid_parameter", "channels[0].target")
+
+
 def place(own, environment="live"):
     return Place(own.name, environment)
 
