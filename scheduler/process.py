@@ -50,9 +50,9 @@ class Process:
         self._maintenance = Maintenance(
             data, settings, note=lambda job, work, place: self._ledger.run(job, every_s[job], work, place)
         )
-        outbox = Outbox(self._control.engine)
-        self._deliverer = Deliverer(outbox, Senders(channels))
-        self._sweep = Sweep(data, settings, AlertStore(self._control.engine, enqueue))
+        self._outbox, self._alerts = Outbox(self._control.engine), AlertStore(self._control.engine, enqueue)
+        self._deliverer = Deliverer(self._outbox, Senders(channels))
+        self._sweep = Sweep(data, settings, self._alerts)
         heartbeat = Heartbeat(self._control, self._identity, _described(environment, settings))
         others = [
             Job("turn", self._turn.take, TAKE_EVERY_S, is_everywhere=True, is_at_once=True),
@@ -60,7 +60,7 @@ class Process:
             Job("ledger", self._ledger.flush, FLUSH_EVERY_S, is_everywhere=True),
             self._noted("sweep", self._sweep.run, jobs.SWEEP_EVERY_S),
             self._noted("deliver", self._deliverer.deliver, jobs.DELIVER_EVERY_S),
-            self._noted("forget", outbox.forget_old, jobs.FORGET_EVERY_S),
+            self._noted("forget", self._forget, jobs.FORGET_EVERY_S),
         ]
         self._deploys = DeployWatch(data, self._control.engine)
         if channels.pagerduty_routing_key:
@@ -83,6 +83,11 @@ class Process:
         self._turn.give_up()
         self._identity.close()
         self._control.close()
+
+    def _forget(self) -> None:
+        """Forget what nobody is shown any more of alerts and messages."""
+        self._outbox.forget_old()
+        self._alerts.forget_old()
 
     def _noted(self, name: str, run: Callable[[], object], every_s: float) -> Job:
         """A job whose runs can be looked at."""

@@ -3,8 +3,8 @@
 Takes   the engine of the control database (`lake.control.Control.engine`).
 Gives   what a lake's rules are and how its alerts stand; changes to them, each with the messages that follow from it in one
         transaction.
-Refuses more than `MAX_RULES` rules of a lake (`InvalidParameter`). While the database cannot be read or written it raises
-        `Overloaded`: the client shall come back.
+Refuses more than `MAX_RULES` rules or `MAX_SILENCES` silences of a lake (`InvalidParameter`). While the database cannot be
+        read or written it raises `Overloaded`: the client shall come back.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ from .states import ACTIVE, StateName
 MAX_RULES = 1_000
 """Rules of one lake."""
 MAX_SILENCES = 1_000
+"""Silences of one lake that are not over."""
 
 EVENTS_KEPT = dt.timedelta(days=90)
 
@@ -236,8 +237,12 @@ class AlertStore:
         with self._writing() as connection:
             if silence.rule_id is not None and find_rule(connection, silence.place, silence.rule_id) is None:
                 raise InvalidParameter("rule_id", f"rule_id: there is no rule {silence.rule_id}")
-            connection.execute(delete(alert_silences).where(alert_silences.c.ends_at_us < us(self._now() - EVENTS_KEPT)))
-            _require_room(connection, alert_silences, silence.place, MAX_SILENCES)
+            of_lake = (*_of(alert_silences, silence.place), alert_silences.c.ends_at_us > us(self._now()))
+            count = _count(connection, alert_silences, of_lake)
+            if count >= MAX_SILENCES:
+                raise InvalidParameter(
+                    "ends_at", f"{count} silences are not over yet, the limit is {MAX_SILENCES}: end some"
+                )
             connection.execute(insert(alert_silences).values(silence_values(silence)))
         return silence
 
@@ -283,8 +288,14 @@ class AlertStore:
                 _write_alerts(connection, [alert for alert, is_known in alerts if is_known != is_new], is_new=is_new)
             for one in written:
                 _write_rest(connection, one, self._enqueue, self._now())
-            connection.execute(delete(alert_events).where(alert_events.c.at_us < us(self._now() - EVENTS_KEPT)))
         return written
+
+    def forget_old(self) -> None:
+        """Forget history and silences that are over for so long that nobody is shown them any more."""
+        oldest_us = us(self._now() - EVENTS_KEPT)
+        with self._writing() as connection:
+            connection.execute(delete(alert_events).where(alert_events.c.at_us < oldest_us))
+            connection.execute(delete(alert_silences).where(alert_silences.c.ends_at_us < oldest_us))
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -308,7 +319,9 @@ def create_rule(connection: Connection, place: Place, rule: Rule, *, origin: Ori
     Raises:
         InvalidParameter: the lake has too many rules.
     """
-    _require_room(connection, alert_rules, place, MAX_RULES)
+    count = _count(connection, alert_rules, _of(alert_rules, place))
+    if count >= MAX_RULES:
+        raise InvalidParameter("name", f"there are {count} rules already, the limit is {MAX_RULES}: delete some")
     made = StoredRule(new_id("rule"), place, rule, origin, version=1, created_at=now, updated_at=now)
     names = {"id": made.id, "project": place.project, "environment": place.environment, "origin": origin, "version": 1}
     times = {"created_at_us": us(now), "updated_at_us": us(now)}
@@ -466,7 +479,6 @@ def _of(table: Table, place: Place) -> tuple[ColumnElement[bool], ...]:
     return table.c.project == place.project, table.c.environment == place.environment
 
 
-def _require_room(connection: Connection, table: Table, place: Place, most: int) -> None:
-    count = connection.execute(select(func.count()).select_from(table).where(*_of(table, place))).scalar_one()
-    if count >= most:
-        raise InvalidParameter("name", f"there are {count} already, the limit is {most}: delete some")
+def _count(connection: Connection, table: Table, wanted: Sequence[ColumnElement[bool]]) -> int:
+    found: int = connection.execute(select(func.count()).select_from(table).where(*wanted)).scalar_one()
+    return found

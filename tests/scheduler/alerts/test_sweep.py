@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from lake.errors import InvalidParameter
 from scheduler.alerts.records import Silence, new_id
 from scheduler.alerts.rules import rule_of
 from tests.lake.rows import span, trace_id
@@ -381,9 +382,25 @@ def test_history_is_kept_for_ninety_days(house):
     house.requests(89 * 24 * 60)
     house.at(89 * 24 * 60 + 1)
     assert house.history() == [("ok", "firing"), ("firing", "ok")]
+    house.store.forget_old()
+    assert house.history() == [("ok", "firing"), ("firing", "ok")]
     house.at(91 * 24 * 60)
+    house.store.forget_old()
     assert [after for _, after in house.history()] == ["ok"]
     assert house.now - START < dt.timedelta(days=92)
+
+
+def test_silences_that_are_over_take_no_room_and_are_kept_for_ninety_days(house, monkeypatch):
+    monkeypatch.setattr("scheduler.alerts.store.MAX_SILENCES", 1)
+    first = house.store.silence(replace(SILENCE, ends_at=START + 9 * MINUTE))
+    with pytest.raises(InvalidParameter, match="end some") as refused:
+        house.store.silence(replace(SILENCE, id=new_id("silence")))
+    assert refused.value.param == "ends_at"
+    house.store.end_silence(PLACE, first.id)
+    second = house.store.silence(replace(SILENCE, id=new_id("silence"), ends_at=START + 80 * 24 * 60 * MINUTE))
+    house.now = START + 91 * 24 * 60 * MINUTE
+    house.store.forget_old()
+    assert [one.id for one in house.store.silences(PLACE)] == [second.id]
 
 
 def test_a_project_goes_with_its_rules_and_all_that_belongs_to_them(house):
