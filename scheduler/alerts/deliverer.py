@@ -66,6 +66,8 @@ class Deliverer:
         self._lock = threading.Lock()
         self._busy: dict[str, str] = {}
         """Ids of messages that are being sent, with the key of their channel."""
+        self._attempts = 0
+        """Attempts that are being made; each may be of several messages."""
         self._idle = threading.Condition(self._lock)
 
     def deliver(self) -> None:
@@ -78,10 +80,17 @@ class Deliverer:
                 self._outbox.supersede(old)
             left_out = {one.id for one in old}
             for batch in ready([one for one in waiting if one.id not in left_out], self._now(), busy):
+                if not self._has_room():  # what waits here for a thread would go before what comes meanwhile and is new
+                    return
                 if claimed := self._outbox.claim(batch):
                     self._begin(claimed)
         except Overloaded as error:
             log.warning("messages not sent for the moment", reason=str(error))
+
+    def _has_room(self) -> bool:
+        """Whether a thread is free for one more attempt."""
+        with self._lock:
+            return self._attempts < WORKERS
 
     def wait_idle(self, timeout_s: float) -> bool:
         """Wait until nothing is being sent; whether that is so."""
@@ -96,6 +105,7 @@ class Deliverer:
     def _begin(self, batch: Batch) -> None:
         with self._lock:
             self._busy.update({one.id: one.channel.key for one in batch})
+            self._attempts += 1
         self._pool.submit(self._attempt, batch)
 
     def _attempt(self, batch: Batch) -> None:
@@ -111,6 +121,7 @@ class Deliverer:
             log.warning("what became of a message is not written", message=batch[0].message_id, reason=str(error))
         finally:
             with self._idle:
+                self._attempts -= 1
                 for one in batch:
                     del self._busy[one.id]
                 self._idle.notify_all()

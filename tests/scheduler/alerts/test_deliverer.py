@@ -14,7 +14,7 @@ from lake.control.database import writing
 from scheduler.alerts.channels.channel import Channel
 from scheduler.alerts.channels.senders import Senders
 from scheduler.alerts.channels.settings import ChannelSettings
-from scheduler.alerts.deliverer import Deliverer
+from scheduler.alerts.deliverer import WORKERS, Deliverer
 from scheduler.alerts.outbox import Outbox, enqueue
 from scheduler.alerts.targets import Targets, resolve
 from tests.scheduler.alerts.alerts import BEGAN, FIRING, RESOLVED, of_service
@@ -203,6 +203,22 @@ def test_a_sink_that_hangs_holds_up_no_other(bench):
         wait_until(lambda: len(sink.came) == 1, lambda: "the message waits for the other sink")
         assert len(hangs.came) <= 2
         hangs.let_go.set()
+
+
+def test_many_sinks_that_hang_leave_what_is_new_the_next_free_thread(bench):
+    with HttpSink() as hangs, HttpSink() as sink, bench(hooks(sink)) as house:
+        hangs.let_go.clear()
+        for number in range(2 * WORKERS):
+            elsewhere = Channel("webhook", f"{hangs.url}/hook-{number}")
+            house.say(of_service(f"service-{number}", evaluated_to=BEGAN + dt.timedelta(seconds=number)), elsewhere)
+        house.deliverer.deliver()
+        wait_until(lambda: len(hangs.came) == WORKERS, lambda: f"{len(hangs.came)} attempts are made")
+        house.deliverer.deliver()
+        assert sum(one.attempts for one in house.outbox.pending()) == WORKERS  # the others are not taken yet
+        hangs.let_go.set()
+        house.turn()
+        house.turn()
+        assert set(house.statuses()) == {"delivered"}
 
 
 def test_alerts_of_one_sweep_arrive_as_one_message_with_one_id(bench):
