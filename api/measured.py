@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Iterable
 
-from litestar.enums import ScopeType
+from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.metrics_core import Metric
@@ -26,6 +26,9 @@ from .server import METRICS_VARIABLE
 
 REQUESTS = "tracelake_http_request_duration_seconds"
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+_METHODS = frozenset(HttpMethod)
+"""Other words may stand in their place in a request; each would take memory of every worker for good."""
 
 _registry = CollectorRegistry()
 _durations = Histogram(
@@ -59,7 +62,8 @@ def with_measures(app: ASGIApp) -> ASGIApp:
 
 def _note(principal: Principal, scope: HTTPScope, status: int, duration_s: float) -> None:
     route = scope.get("path_template") or "(none)"  # what is no route is not told apart: anybody can make up paths
-    labels = (principal.project, principal.environment, scope["method"], route, status)
+    method = scope["method"] if scope["method"] in _METHODS else "(other)"
+    labels = (principal.project, principal.environment, method, route, status)
     _durations.labels(*map(str, labels)).observe(duration_s)
 
 

@@ -90,6 +90,13 @@ def test_requests_are_counted_in_whatever_worker_answers(server, own):
         assert total(found, f"{name}_count", route="/v1/traces/{trace_id}", status="400") == 1
 
 
+def test_methods_that_anybody_can_make_up_are_one_figure(own):
+    for method in ("BREW", "STEEP"):
+        assert own.live.request(method, "/v1/services").status_code >= 400
+    found = {dict(labels).get("method") for name, labels in samples(own.live) if name.startswith("tracelake_http_request")}
+    assert found == {"(other)"}
+
+
 def test_the_graph_has_the_names_of_tempo(own):
     trace_id, now = new_trace_id(), dt.datetime.now(dt.UTC)
     start = int(now.replace(hour=0, minute=0, second=1, microsecond=0).timestamp() * 1e9)
