@@ -75,7 +75,7 @@ def judge(
         evaluated_to=due.ends[-1],
         last_evaluated_at=now,
         last_value=_worst_value(judged, reads[-1]),
-        last_triggered_at=due.ends[-1] if judged.begun else rule.last_triggered_at,
+        last_triggered_at=max((one.state.since for one in judged.begun), default=rule.last_triggered_at),
         last_error=problem[:1000] if problem else None,
     )
     return judged

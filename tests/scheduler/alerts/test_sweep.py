@@ -373,6 +373,7 @@ def test_of_an_alert_that_began_and_ended_while_nobody_swept_both_are_told(house
         house.requests(minute, ms=500 if 4 <= minute < 6 else 10)
     house.at(2)
     assert [message.status for message in house.at(12)] == ["firing", "resolved"]
+    assert house.store.rules(PLACE)[0].last_triggered_at == START + 5 * MINUTE
 
 
 def test_history_is_kept_for_ninety_days(house):
