@@ -39,8 +39,6 @@ Channels = Annotated[
 ]
 RuleName = Annotated[str, Meta(min_length=1, max_length=NAME_MAX_CHARACTERS)]
 Threshold = Annotated[float, Meta(description="In the unit of the metric: ms, 0 to 1, per minute, or a number")]
-
-
 Tq = Annotated[str, Meta(min_length=1, max_length=4096, description="TQ in place of a metric")]
 Repeat = Annotated[Duration | UnsetType, Meta(description="When an alert that goes on is told again; 0: never")]
 
@@ -65,9 +63,7 @@ class AlertCondition(Body, kw_only=True, frozen=True):
     no_data: Annotated[Policy | UnsetType, Meta(description="What too few requests mean")] = UNSET
     on_error: Annotated[Policy | UnsetType, Meta(description="What a window that cannot be read means")] = UNSET
     apdex_threshold_ms: float | UnsetType = UNSET
-    query: Annotated[str, Meta(min_length=1, max_length=4096, description="TQ in place of a metric")] | UnsetType | None = (
-        UNSET
-    )
+    query: Tq | UnsetType | None = UNSET
 
 
 class AlertRuleRequest(Body, kw_only=True, frozen=True):
@@ -78,9 +74,7 @@ class AlertRuleRequest(Body, kw_only=True, frozen=True):
     channels: Channels
     severity: Severity | UnsetType = UNSET
     enabled: bool | UnsetType = UNSET
-    repeat_interval: Annotated[
-        Duration | UnsetType, Meta(description="When an alert that goes on is told again; 0: never")
-    ] = UNSET
+    repeat_interval: Repeat = UNSET
 
 
 class AlertRuleChange(Body, kw_only=True, frozen=True):

@@ -26,6 +26,7 @@ from sqlalchemy import (
     delete,
     insert,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.exc import DBAPIError
@@ -112,9 +113,11 @@ class JobRuns:
     def of(self, *places: Place) -> list[JobRun]:
         """The runs for some lakes, or of all if none is named, by lake and job."""
         query = select(job_runs).order_by(job_runs.c.project, job_runs.c.environment, job_runs.c.job)
+        if places:
+            wanted = [(place.project, place.environment) for place in places]
+            query = query.where(tuple_(job_runs.c.project, job_runs.c.environment).in_(wanted))
         with self._reading() as connection:
-            found = [_run(row) for row in connection.execute(query)]
-        return [run for run in found if not places or run.place in places]
+            return [_run(row) for row in connection.execute(query)]
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
