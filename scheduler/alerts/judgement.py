@@ -16,11 +16,13 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from .channels.channel import Channel
 from .messages import event, message
 from .minute_counts import Series
 from .notifications import Notification, Reason
 from .readings import Read
 from .records import Event, Evidence, StoredAlert, StoredRule, key_of
+from .rules import Rule
 from .states import ACTIVE, STATES, AlertState, Reading, Transition, ended, step
 from .windows import Due
 
@@ -158,6 +160,22 @@ def end_all(
         if alert.notified_at is not None:
             judged.messages.append(_resolved(rule, alert, alert.state, alert.state.value, at, reason))
     return judged
+
+
+def redirected(
+    known: StoredRule, rule: Rule, alerts: Mapping[Series, StoredAlert], at: dt.datetime
+) -> list[tuple[Notification, list[Channel]]]:
+    """Messages to the channels that a rule does not have any more, or did not have, when it is changed while alerts fire.
+
+    The former would wait for the end for ever; the latter would hear of it when it is told again, if that is ever.
+    """
+    before, after = ({channel.key: channel for channel in one.channels} for one in (known.rule, rule))
+    gone = [channel for key, channel in before.items() if key not in after]
+    new = [channel for key, channel in after.items() if key not in before]
+    told = [alert for alert in alerts.values() if alert.state.name in ACTIVE and alert.notified_at is not None]
+    changed = replace(known, rule=rule)
+    over = [(_resolved(known, one, one.state, one.state.value, at, "rule_deleted"), gone) for one in told if gone]
+    return over + [(message(changed, one, "firing", state=one.state, reason=one.state.reason), new) for one in told if new]
 
 
 def _worst_value(judged: Judged, read: Read) -> float | None:

@@ -23,7 +23,7 @@ from lake.control.database import writing
 from lake.errors import InvalidParameter, Overloaded
 
 from .channels.channel import Channel
-from .judgement import Judged, end_all
+from .judgement import Judged, end_all, redirected
 from .messages import event, message
 from .minute_counts import Series
 from .notifications import Notification, Reason
@@ -354,6 +354,10 @@ def change_rule(
         _end(connection, known, "rule_deleted", now=now, enqueue=enqueue, by=None)
     elif known.rule.condition.grouping != rule.condition.grouping:
         _end(connection, known, "missing_series", now=now, enqueue=enqueue, by=None)
+    else:
+        alerts = alerts_of(connection, [alert_rules.c.id == known.id]).get(known.id, {})
+        for said, channels in redirected(known, rule, alerts, now):
+            enqueue(connection, said, channels, now)
     begins = {"evaluated_to_us": None} if rule.enabled and not known.rule.enabled else {}
     values = (
         rule_values(rule)

@@ -7,7 +7,7 @@ import pytest
 
 from lake.errors import InvalidParameter
 from scheduler.alerts.records import Silence, new_id
-from scheduler.alerts.rules import rule_of
+from scheduler.alerts.rules import rule_of, shown
 from tests.lake.rows import span, trace_id
 from tests.lake.spans import START
 from tests.scheduler.alerts.house import MINUTE, PLACE, said
@@ -323,6 +323,25 @@ def test_an_alert_goes_on_when_only_the_threshold_is_changed(house):
     house.store.change(PLACE, rule.id, with_condition(metric="latency_p95", threshold=200, group_by="service"))
     assert house.at(2.5) == []
     assert house.states() == {"slow orders": "firing"}
+
+
+def test_channels_that_a_rule_loses_or_gets_while_it_fires_are_told(house):
+    rule = house.rule(service="orders")
+    house.requests(1, ms=500)
+    house.at(2)
+    channels = [{"type": "slack", "target": "#other"}, "email"]
+    for given in (channels, channels, channels[1:]):
+        body = {"name": "slow", "condition": shown(rule.rule.condition), "channels": given}
+        house.store.change(PLACE, rule.id, lambda known, body=body: rule_of(body))
+    told = [(message.status, [channel.to_json() for channel in channels]) for message, channels in house.messages[1:]]
+    assert told == [
+        ("resolved", [{"type": "slack"}]),
+        ("firing", [channels[0], {"type": "email"}]),
+        ("resolved", [channels[0]]),
+    ]
+    assert len({message.alert_key for message, _ in house.messages}) == 1
+    assert house.states() == {"slow": "firing"}
+    assert house.at(2.5) == []
 
 
 def test_what_was_while_a_rule_was_off_is_not_judged(house):
