@@ -27,7 +27,8 @@ _RELAYS = IPv4Address("192.88.99.0"), IPv4Address("192.88.99.255")
 """The former 6to4 relays (RFC 7526)."""
 _ENDS_IN_A_NUMBER = re.compile(r"(^|\.)(0[xX][0-9a-fA-F]*|[0-9]+)\.?$")
 """Hosts that some resolvers take for IPv4 addresses, `2130706433` or `0x7f.1`, as the URL standard has it."""
-_HOST = re.compile(r"[A-Za-z0-9_.-]{1,253}|[0-9A-Fa-f:.]{2,45}")
+_HOST = re.compile(r"(?=.{1,253}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?|(?=.*:)[0-9A-Fa-f:.]{2,45}")
+"""A name by its labels (RFC 1035, 2.3.4; an IPv4 address looks like one), or an IPv6 address."""
 
 
 class TargetRefused(LakeError):

@@ -85,6 +85,12 @@ def request(url):
     return HttpRequest(url, b"{}", {"Content-Type": "application/json"})
 
 
+@pytest.mark.parametrize("host", ["a..b", ".a", "a" * 64 + ".example.com", ".".join(["a" * 60] * 5)])
+def test_a_host_that_no_resolver_takes_is_refused_and_not_tried_again(host):
+    with pytest.raises(TargetRefused, match="no host name"):
+        Targets().post(request(f"https://{host}/"))
+
+
 @pytest.mark.parametrize("url", HOSTILE)
 def test_no_hostile_address_is_reached(url):
     with HttpSink() as sink:
