@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
+from hashlib import sha256
 from pathlib import Path
 
 from granian import Granian
@@ -21,8 +23,10 @@ from .settings import ServerSettings
 STOP_S = 4
 """Seconds that a worker has to finish what came in."""
 
-METRICS_FOLDER = ".metrics"
-"""Folder of the data folder where workers put their figures together; no project can have this name."""
+METRICS_BASE = Path("/dev/shm")  # noqa: S108 - the folder in it is this user's alone
+"""Where workers put their figures together, if it is there: not on the disk of the data, because to write to a mapped file
+when the disk is full ends the process."""
+METRICS_MIN_FREE_BYTES = 16 * 2**20
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 """Environment variable that tells `prometheus_client` of it, in the moment when that is imported."""
 
@@ -31,7 +35,15 @@ def main() -> int:
     """Run until told to stop."""
     leave_out("pandas")  # of the workers, which are forked
     settings = ServerSettings.from_env(os.environ)
-    _prepare_metrics(settings.data)
+    metrics = _prepare_metrics(settings.data)
+    try:
+        _serve(settings)
+    finally:
+        shutil.rmtree(metrics, ignore_errors=True)  # if it cannot be, the next server of this folder does it
+    return 0
+
+
+def _serve(settings: ServerSettings) -> None:
     Granian(
         "api.app:create_asgi",
         factory=True,
@@ -45,15 +57,23 @@ def main() -> int:
         log_access=False,
         log_enabled=False,
     ).serve()
-    return 0
 
 
-def _prepare_metrics(data: Path) -> None:
-    """An empty folder for the figures of the workers, known to them before they begin."""
-    folder = data / METRICS_FOLDER
+def _prepare_metrics(data: Path) -> Path:
+    """An empty folder for the figures of the workers, known to them before they begin.
+
+    A server that was killed leaves it, so the name is always the same for a data folder.
+    """
+    name = f"tracelake-{os.getuid()}-{sha256(os.fsencode(data.resolve())).hexdigest()[:16]}"
+    has_room = METRICS_BASE.is_dir() and shutil.disk_usage(METRICS_BASE).free > METRICS_MIN_FREE_BYTES
+    folder = (METRICS_BASE if has_room else Path(tempfile.gettempdir())) / name
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, mode=0o700)
+    try:
+        folder.mkdir(mode=0o700)
+    except OSError:  # it is somebody else's, or no folder can be made there
+        folder = Path(tempfile.mkdtemp(prefix=name))
     os.environ[METRICS_VARIABLE] = str(folder)
+    return folder
 
 
 if __name__ == "__main__":

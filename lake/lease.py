@@ -28,13 +28,17 @@ LEASE_S = 20
 class Lease:
     """One process's claim to compact one lake, or to something else of which there is one in a folder."""
 
-    def __init__(self, folder: Path, *, owner: str | None = None, name: str = "compactor.lease") -> None:
+    def __init__(
+        self, folder: Path, *, owner: str | None = None, name: str = "compactor.lease", does: str = "compacts this lake"
+    ) -> None:
         """
         Args:
             folder: of the lake.
             name: of the file that says who holds it.
+            does: what the holder does, for the message to others.
         """
         self._path = folder / name
+        self._does = does
         self.owner = owner or f"{os.getpid()}-{secrets.token_hex(8)}"
 
     def hold(self, *, now_s: float) -> None:
@@ -50,7 +54,7 @@ class Lease:
             holder, expires_at_s = self._read(file)
             # a lease that ends later than one taken now was taken before the clock was set back: it may say anything
             if holder not in (None, self.owner) and now_s < expires_at_s <= now_s + LEASE_S:
-                raise LeaseLost(f"{self._path}: {holder} holds it until {expires_at_s:.0f}")
+                raise LeaseLost(f"{self._path.parent}: {holder} {self._does} until {expires_at_s:.0f}")
             self._write(file, {"owner": self.owner, "expires_at_s": now_s + LEASE_S})
 
     def release(self) -> None:

@@ -75,7 +75,8 @@ class Rows:
     """Rows that are known, asked as a DuckDB relation is, without the milliseconds that a query over them would take."""
 
     def __init__(self, table: pa.Table) -> None:
-        self._table = table
+        # of a query every column may be null
+        self._table = table.cast(pa.schema([field.with_nullable(True) for field in table.schema]))
 
     @property
     def columns(self) -> list[str]:

@@ -46,7 +46,7 @@ class Turn:
             data: the data folder, with the folder of nodes in it.
             node: id of this process among the nodes.
         """
-        self._lease = Lease(data / FOLDER, owner=node, name=LEASE_NAME)
+        self._lease = Lease(data / FOLDER, owner=node, name=LEASE_NAME, does="keeps the lakes")
         self._now_s = now_s
         self._elapsed_s = elapsed_s
         self._mine_until_s = float("-inf")

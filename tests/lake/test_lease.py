@@ -20,7 +20,7 @@ def other(tmp_path):
 
 def test_a_lease_keeps_others_out_until_it_ends(mine, other):
     mine.hold(now_s=NOW_S)
-    with pytest.raises(LeaseLost, match="mine holds it until"):
+    with pytest.raises(LeaseLost, match="mine compacts this lake until"):
         other.hold(now_s=NOW_S + LEASE_S - 0.1)
     other.hold(now_s=NOW_S + LEASE_S)
 
