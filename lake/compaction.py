@@ -55,6 +55,9 @@ class Absorbed:
     def __add__(self, other: Absorbed) -> Absorbed:
         return Absorbed(self.files + other.files, self.rows + other.rows, self.duplicate_requests + other.duplicate_requests)
 
+    def __sub__(self, other: Absorbed) -> Absorbed:
+        return Absorbed(self.files - other.files, self.rows - other.rows, self.duplicate_requests - other.duplicate_requests)
+
 
 class Compactor:
     """Absorbs the landing of one lake. One per process and lake; not for use by two threads at once."""
@@ -78,6 +81,8 @@ class Compactor:
         self.clock = clock
         self._disk = disk or Disk()
         self.step = step
+        self.absorbed = Absorbed()
+        """All that was absorbed so far, by `absorb` and by what calls it."""
         self._seen = SeenRequests()
         self._gathered: dict[str, _Gathered] = {}
         self._damage: LakeCorrupt | None = None
@@ -154,6 +159,7 @@ class Compactor:
         left = len(self._plan(self._stream_logs(stream)))
         while left > 0 and (done := self._round(stream)).files:
             total += done
+            self.absorbed += done
             left -= done.files
         self._commit_gathered()
         return total

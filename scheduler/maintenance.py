@@ -52,6 +52,8 @@ class _Lake:
     """Another one once the folder holds another lake, or the same with another promotion."""
     waiting_since_s: float | None = None
     """Monotonic seconds when a landing file was first seen waiting."""
+    told: Absorbed = field(default_factory=Absorbed)
+    """What was noted of all that the compactor absorbed."""
 
 
 @dataclass(slots=True)
@@ -99,15 +101,22 @@ class Maintenance:
             lake.waiting_since_s = None
         elif lake.waiting_since_s is None:
             lake.waiting_since_s = now_s
-        if not is_compaction_due(waiting, now_s - (lake.waiting_since_s or now_s), self.settings):
-            return {}
+        merged = (
+            self._absorb(lake) if is_compaction_due(waiting, now_s - (lake.waiting_since_s or now_s), self.settings) else 0
+        )
+        # a rewrite absorbs too, and a run that ended in an error is not noted: both are told by the next run
+        did, lake.told = lake.compactor.absorbed - lake.told, lake.compactor.absorbed
+        return _figures(did) | ({"merged_files": merged} if merged else {})
+
+    def _absorb(self, lake: _Lake) -> int:
+        """Absorb the landing; returns how many small files were merged afterwards."""
         lake.waiting_since_s = None  # also if it fails: it is tried again after the interval, not at once
         try:
             done = lake.compactor.absorb()
             log.debug("compacted", lake=str(lake.compactor.lake.path), files=done.files, rows=done.rows)
         finally:  # a damaged landing file stays until somebody sees to it
             merged = merge_due(lake.compactor)
-        return _figures(done) | {"merged_files": merged}
+        return merged
 
     def _each(self, job: str, work: Callable[[_Lake], Figures]) -> None:
         folders = {path.parent for path in self.data.glob(f"*/*/{FILE_NAME}")}

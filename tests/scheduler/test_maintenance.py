@@ -200,6 +200,21 @@ def test_what_was_done_is_noted_lake_by_lake(tmp_path, clock, put):
     assert figures["vacuum"]["data_files"] >= 1
 
 
+def test_what_a_rewrite_absorbs_is_noted_as_compacted_and_once(tmp_path, clock, put):
+    noted = []
+
+    def note(job, work, _place):
+        noted.append((job, dict(work())))
+
+    maintenance = Maintenance(tmp_path, SETTINGS, monotonic_s=clock, note=note)
+    put(start_time=START, ingested_at=START)
+    maintenance.rewrite()
+    maintenance.compact()
+    maintenance.compact()
+    maintenance.close()
+    assert noted == [("rewrite", {"hours": 1}), ("compact", {"files": 1, "rows": 1}), ("compact", {})]
+
+
 def test_what_is_too_old_is_dropped(tmp_path, maintenance, clock, put):
     put(start_time=START, ingested_at=START)
     compact_now(maintenance, clock)
