@@ -16,9 +16,10 @@ from litestar import Request, Response, delete, post, route
 from litestar.openapi.spec import OpenAPIType, Schema
 
 from lake.control import Principal
+from lake.control.nodes import Place
 from lake.errors import InvalidParameter
 from scheduler.alerts.outbox import enqueue
-from scheduler.alerts.records import Place, Silence, StoredAlert, StoredRule, new_id
+from scheduler.alerts.records import Silence, StoredAlert, StoredRule, new_id
 from scheduler.alerts.states import STATES
 from scheduler.alerts.store import AlertStore
 

@@ -28,7 +28,6 @@ from lake.control.job_runs import JOB_STATES, JobRun, job_state
 from lake.control.nodes import SERVER, Place, Traffic
 from lake.storage import Storage, storage
 from scheduler.alerts.outbox import Outbox, enqueue
-from scheduler.alerts.records import Place as Watched
 from scheduler.alerts.states import STATES, StateName
 from scheduler.alerts.store import AlertStore
 
@@ -85,7 +84,7 @@ def read_control(
     """What the control database knows of a lake."""
     place = Place(principal.project, principal.environment)
     messages = Outbox(control.engine).counts(place.project, place.environment)
-    states = AlertStore(control.engine, enqueue).counts(Watched(principal.project, principal.environment))
+    states = AlertStore(control.engine, enqueue).counts(place)
     return control.nodes.traffic(place), control.jobs.of(place, SERVER), messages, states
 
 

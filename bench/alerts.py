@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from lake.control import Control
+from lake.control.nodes import Place
 from lake.settings import LakeSettings
 from scheduler.alerts.outbox import enqueue
-from scheduler.alerts.records import Place
 from scheduler.alerts.rules import rule_of
 from scheduler.alerts.store import AlertStore
 from scheduler.alerts.sweep import Sweep

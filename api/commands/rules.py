@@ -8,9 +8,9 @@ import msgspec
 import rich_click as click
 
 from lake.control import FIRST_PROJECT, Control
+from lake.control.nodes import Place
 from lake.errors import ControlError
 from scheduler.alerts.outbox import enqueue
-from scheduler.alerts.records import Place
 from scheduler.alerts.rule_files import Change, plan, read_rules
 from scheduler.alerts.store import AlertStore
 

@@ -24,7 +24,8 @@ from sqlalchemy import URL, Connection, Engine, Row, delete, insert, or_, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from ..disk import Disk, make_folders_durably
-from ..errors import ControlError, Overloaded
+from ..errors import ControlError
+from .access import from_us, reading, to_us
 from .alert_tables import forget_alerts
 from .database import keys, open_database, projects, sqlite_url, writing
 from .decisions import Decisions, forget
@@ -140,7 +141,7 @@ class Control:
         now = self._now()
         try:
             with writing(self._engine) as connection, connection.begin():
-                connection.execute(insert(projects).values(name=name, created_at_us=_us(now)))
+                connection.execute(insert(projects).values(name=name, created_at_us=to_us(now)))
         except IntegrityError:
             raise ControlError(f"project: {name!r} exists already") from None
         return Project(name, now)
@@ -151,14 +152,14 @@ class Control:
         with writing(self._engine) as connection, connection.begin():
             if connection.execute(select(projects.c.name).limit(1)).first() is not None:
                 return None
-            connection.execute(insert(projects).values(name=FIRST_PROJECT, created_at_us=_us(now)))
+            connection.execute(insert(projects).values(name=FIRST_PROJECT, created_at_us=to_us(now)))
         return Project(FIRST_PROJECT, now)
 
     def list_projects(self) -> list[Project]:
         """All projects by name."""
         with self._engine.connect() as connection:
             rows = connection.execute(select(projects).order_by(projects.c.name)).all()
-        return [Project(row.name, _time(row.created_at_us)) for row in rows]
+        return [Project(row.name, from_us(row.created_at_us)) for row in rows]
 
     def delete_project(self, name: str, *, force: bool = False) -> Path | None:
         """Delete a project and its keys, and move its folder away.
@@ -230,7 +231,7 @@ class Control:
             "name": name,
             "scopes": sorted(allowed),
             "rate_limit": rate_limit,
-            "created_at_us": _us(self._now()),
+            "created_at_us": to_us(self._now()),
         }
         with writing(self._engine) as connection, connection.begin():
             self._require_project(connection, project)
@@ -299,7 +300,7 @@ class Control:
         matches = or_(keys.c.id == key, keys.c.hash == hash_of(key))
         with writing(self._engine) as connection, connection.begin():
             connection.execute(
-                update(keys).where(matches, keys.c.revoked_at_us.is_(None)).values(revoked_at_us=_us(self._now()))
+                update(keys).where(matches, keys.c.revoked_at_us.is_(None)).values(revoked_at_us=to_us(self._now()))
             )
             row = connection.execute(select(keys).where(matches)).one_or_none()
         if row is None:
@@ -309,11 +310,8 @@ class Control:
 
     def _look_up(self, key_id: str, digest: str) -> Principal | None:
         candidates = select(keys).where(or_(keys.c.id == key_id, keys.c.hash == digest))
-        try:
-            with self._engine.connect() as connection:
-                rows = connection.execute(candidates).all()
-        except DBAPIError as error:
-            raise Overloaded(f"the control database cannot be read: {error.orig}") from error
+        with reading(self._engine) as connection:
+            rows = connection.execute(candidates).all()
         found = [row for row in rows if hmac.compare_digest(row.hash, digest)]
         if not found or found[0].revoked_at_us is not None:
             return None
@@ -323,7 +321,7 @@ class Control:
 
     def _note_use(self, row: Row[Any]) -> None:
         """Note when a key was used. It is a courtesy to the operator: a request does not fail because of it."""
-        now_us = _us(self._now())
+        now_us = to_us(self._now())
         if row.last_used_at_us is not None and 0 <= now_us - row.last_used_at_us < LAST_USED_STEP_S * 1_000_000:
             return
         try:
@@ -346,7 +344,7 @@ class Control:
         connection.execute(
             update(keys)
             .where(keys.c.project == project, keys.c.revoked_at_us.is_(None))
-            .values(revoked_at_us=_us(self._now()))
+            .values(revoked_at_us=to_us(self._now()))
         )
 
     def _move_away(self, project: str) -> Path | None:
@@ -378,16 +376,7 @@ def _key(row: Row[Any]) -> Key:
         kind=kind,
         scopes=frozenset(row.scopes),
         rate_limit=row.rate_limit,
-        created_at=_time(row.created_at_us),
-        last_used_at=_time(row.last_used_at_us) if row.last_used_at_us is not None else None,
-        revoked_at=_time(row.revoked_at_us) if row.revoked_at_us is not None else None,
+        created_at=from_us(row.created_at_us),
+        last_used_at=from_us(row.last_used_at_us) if row.last_used_at_us is not None else None,
+        revoked_at=from_us(row.revoked_at_us) if row.revoked_at_us is not None else None,
     )
-
-
-def _us(time: datetime) -> int:
-    """Microseconds since the Unix epoch."""
-    return int(time.timestamp() * 1_000_000)
-
-
-def _time(us: int) -> datetime:
-    return datetime.fromtimestamp(us / 1_000_000, UTC)

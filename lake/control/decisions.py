@@ -11,15 +11,14 @@ resolved group is back is worked out from them (`lake.error_groups.judged`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, delete, insert, select, update
-from sqlalchemy.exc import DBAPIError
 
 from ..error_status import Decision, ErrorStatus
-from ..errors import Overloaded
-from .database import error_decisions, writing
+from .access import changing, from_us, reading, to_us
+from .database import error_decisions
 from .keys import Environment
 
 
@@ -34,11 +33,8 @@ class Decisions:
     def of(self, project: str, environment: Environment) -> dict[str, Decision]:
         """The decisions about the groups of a lake, by fingerprint."""
         wanted = _lake(project, environment)
-        try:
-            with self._engine.connect() as connection:
-                rows = connection.execute(select(error_decisions).where(*wanted)).all()
-        except DBAPIError as error:
-            raise Overloaded(f"the control database cannot be read: {error.orig}") from error
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(error_decisions).where(*wanted)).all()
         return {row.fingerprint: _decision(row) for row in rows}
 
     def decide(
@@ -49,18 +45,15 @@ class Decisions:
         Args:
             key_id: whose decision it is.
         """
-        decided_at_us = int(self._now().timestamp() * 1_000_000)
+        decided_at_us = to_us(self._now())
         values = {"status": status, "decided_at_us": decided_at_us, "decided_by": key_id}
         wanted = (*_lake(project, environment), error_decisions.c.fingerprint == fingerprint)
-        try:
-            with writing(self._engine) as connection, connection.begin():
-                changed = connection.execute(update(error_decisions).where(*wanted).values(values))
-                if not changed.rowcount:
-                    names = {"project": project, "environment": environment, "fingerprint": fingerprint}
-                    connection.execute(insert(error_decisions).values(names | values))
-        except DBAPIError as error:
-            raise Overloaded(f"the control database cannot be written: {error.orig}") from error
-        return Decision(status, _time(decided_at_us), key_id)
+        with changing(self._engine) as connection:
+            changed = connection.execute(update(error_decisions).where(*wanted).values(values))
+            if not changed.rowcount:
+                names = {"project": project, "environment": environment, "fingerprint": fingerprint}
+                connection.execute(insert(error_decisions).values(names | values))
+        return Decision(status, from_us(decided_at_us), key_id)
 
 
 def forget(connection: Connection, project: str) -> None:
@@ -73,8 +66,4 @@ def _lake(project: str, environment: Environment) -> tuple[ColumnElement[bool], 
 
 
 def _decision(row: Row[Any]) -> Decision:
-    return Decision(row.status, _time(row.decided_at_us), row.decided_by)
-
-
-def _time(us: int) -> datetime:
-    return datetime.fromtimestamp(us / 1_000_000, UTC)
+    return Decision(row.status, from_us(row.decided_at_us), row.decided_by)

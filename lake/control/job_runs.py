@@ -7,10 +7,9 @@ Refuses nothing. While the database cannot be read or written it raises `Overloa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -29,10 +28,9 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.exc import DBAPIError
 
-from ..errors import Overloaded
-from .database import metadata, writing
+from .access import changing, from_us, reading, to_us
+from .database import metadata
 from .nodes import Place
 
 ERROR_MAX_CHARACTERS = 1000
@@ -103,12 +101,9 @@ class JobRuns:
 
     def write(self, runs: Iterable[JobRun]) -> None:
         """Put runs in the place of what is known of the same jobs."""
-        try:
-            with writing(self._engine) as connection, connection.begin():
-                for run in runs:
-                    _write(connection, run)
-        except DBAPIError as error:
-            raise Overloaded(f"the control database cannot be written: {error.orig}") from error
+        with changing(self._engine) as connection:
+            for run in runs:
+                _write(connection, run)
 
     def of(self, *places: Place) -> list[JobRun]:
         """The runs for some lakes, or of all if none is named, by lake and job."""
@@ -116,16 +111,8 @@ class JobRuns:
         if places:
             wanted = [(place.project, place.environment) for place in places]
             query = query.where(tuple_(job_runs.c.project, job_runs.c.environment).in_(wanted))
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             return [_run(row) for row in connection.execute(query)]
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        try:
-            with self._engine.connect() as connection:
-                yield connection
-        except DBAPIError as error:
-            raise Overloaded(f"the control database cannot be read: {error.orig}") from error
 
 
 def forget_runs(connection: Connection, project: str) -> None:
@@ -140,10 +127,10 @@ def _write(connection: Connection, run: JobRun) -> None:
         "every_s": run.every_s,
         "runs": run.runs,
         "failures": run.failures,
-        "started_at_us": _us(run.started_at),
+        "started_at_us": to_us(run.started_at),
         "duration_s": run.duration_s,
-        "ok_at_us": run.ok_at and _us(run.ok_at),
-        "failed_at_us": run.failed_at and _us(run.failed_at),
+        "ok_at_us": run.ok_at and to_us(run.ok_at),
+        "failed_at_us": run.failed_at and to_us(run.failed_at),
         "error_type": run.error_type,
         "error": run.error and run.error[:ERROR_MAX_CHARACTERS],
         "did": dict(run.did),
@@ -161,19 +148,11 @@ def _run(row: Row[Any]) -> JobRun:
         every_s=row.every_s,
         runs=row.runs,
         failures=row.failures,
-        started_at=_time(row.started_at_us),
+        started_at=from_us(row.started_at_us),
         duration_s=row.duration_s,
-        ok_at=None if row.ok_at_us is None else _time(row.ok_at_us),
-        failed_at=None if row.failed_at_us is None else _time(row.failed_at_us),
+        ok_at=None if row.ok_at_us is None else from_us(row.ok_at_us),
+        failed_at=None if row.failed_at_us is None else from_us(row.failed_at_us),
         error_type=row.error_type,
         error=row.error,
         did=row.did,
     )
-
-
-def _us(time: datetime) -> int:
-    return int(time.timestamp() * 1_000_000)
-
-
-def _time(us: int) -> datetime:
-    return datetime.fromtimestamp(us / 1_000_000, UTC)

@@ -11,17 +11,16 @@ for `FORGET_AFTER` is forgotten.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple, Self
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Table, delete, func, insert, or_, select, update
-from sqlalchemy.exc import DBAPIError
 
-from ..errors import ControlError, Overloaded
-from .database import node_minutes, node_traffic, nodes, writing
+from ..errors import ControlError
+from .access import changing, from_us, reading, to_us
+from .database import node_minutes, node_traffic, nodes
 from .process import Role
 
 Status = Literal["healthy", "degraded", "offline"]
@@ -139,7 +138,7 @@ class Nodes:
         Raises:
             ControlError: the lake has too many collectors already.
         """
-        with self._writing() as connection:
+        with changing(self._engine) as connection:
             self._beat(connection, place, node_id, role, said)
 
     def take_in(self, traffic: Mapping[tuple[Place, str, bool], Traffic]) -> None:
@@ -150,7 +149,7 @@ class Nodes:
                 left out.
         """
         minute = int(self._now().timestamp() // 60)
-        with self._writing() as connection:
+        with changing(self._engine) as connection:
             for (place, node_id, is_collector), more in traffic.items():
                 if is_collector:
                     try:
@@ -164,27 +163,27 @@ class Nodes:
     def of(self, place: Place) -> list[Node]:
         """The nodes that a lake may know of, by name."""
         seen = or_(nodes.c.project == SERVER.project, _in(nodes, place))
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(select(nodes).where(seen).order_by(nodes.c.name, nodes.c.id)).all()
         return [_node(row) for row in rows]
 
     def find(self, place: Place, node_id: str) -> Node | None:
         """A node that a lake may know of; None if there is none."""
         seen = or_(nodes.c.project == SERVER.project, _in(nodes, place))
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             row = connection.execute(select(nodes).where(seen, nodes.c.id == node_id)).first()
         return _node(row) if row else None
 
     def traffic(self, place: Place) -> dict[str, Traffic]:
         """What each node has taken in for a lake."""
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(select(node_traffic).where(_in(node_traffic, place))).all()
         return {row.node: _traffic(row) for row in rows}
 
     def minutes(self, place: Place) -> dict[str, dict[int, Traffic]]:
         """The same by node and minute since the Unix epoch, of the last `MINUTES`; minutes without traffic are not there."""
         first = int(self._now().timestamp() // 60) - MINUTES + 1
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(select(node_minutes).where(_in(node_minutes, place), node_minutes.c.minute >= first))
             found: dict[str, dict[int, Traffic]] = {}
             for row in rows:
@@ -193,7 +192,7 @@ class Nodes:
 
     def change(self, place: Place, node_id: str, said: Description) -> Node | None:
         """Change what is known of a collector, without a heartbeat; None if there is none."""
-        with self._writing() as connection:
+        with changing(self._engine) as connection:
             if values := _values(said):
                 connection.execute(update(nodes).where(*_wanted_id(place, node_id)).values(values))
             row = connection.execute(select(nodes).where(*_wanted_id(place, node_id))).one_or_none()
@@ -201,7 +200,7 @@ class Nodes:
 
     def forget(self, place: Place, node_id: str) -> bool:
         """Forget a collector and its traffic; whether there was one. If it sends again, it is a new one."""
-        with self._writing() as connection:
+        with changing(self._engine) as connection:
             known = connection.execute(delete(nodes).where(*_wanted_id(place, node_id))).rowcount
             for table in (node_traffic, node_minutes):
                 connection.execute(delete(table).where(*_wanted(table, place, node_id)))
@@ -210,8 +209,8 @@ class Nodes:
     def forget_silent(self) -> None:
         """Forget nodes that have long been silent, and minutes that nobody shows."""
         now = self._now()
-        silent_since_us = int((now - FORGET_AFTER).timestamp() * 1_000_000)
-        with self._writing() as connection:
+        silent_since_us = to_us(now - FORGET_AFTER)
+        with changing(self._engine) as connection:
             connection.execute(delete(nodes).where(nodes.c.last_heartbeat_at_us < silent_since_us))
             known = select(nodes.c.id)
             connection.execute(delete(node_traffic).where(node_traffic.c.node.not_in(known)))
@@ -231,22 +230,6 @@ class Nodes:
         new = {"name": node_id, "cluster": "default", "labels": {}, "config": {}, "gauges": {}, "draining": False}
         names = {"project": place.project, "environment": place.environment, "id": node_id, "role": role}
         connection.execute(insert(nodes).values(new | names | values))
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        try:
-            with self._engine.connect() as connection:
-                yield connection
-        except DBAPIError as error:
-            raise Overloaded(f"the control database cannot be read: {error.orig}") from error
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        try:
-            with writing(self._engine) as connection, connection.begin():
-                yield connection
-        except DBAPIError as error:
-            raise Overloaded(f"the control database cannot be written: {error.orig}") from error
 
 
 def forget_project(connection: Connection, project: str) -> None:
@@ -294,8 +277,8 @@ def _node(row: Row[Any]) -> Node:
         region=row.region,
         version=row.version,
         address=row.address,
-        started_at=_time(row.started_at_us) if row.started_at_us is not None else None,
-        last_heartbeat_at=_time(row.last_heartbeat_at_us),
+        started_at=from_us(row.started_at_us) if row.started_at_us is not None else None,
+        last_heartbeat_at=from_us(row.last_heartbeat_at_us),
         labels=row.labels,
         config=row.config,
         gauges=row.gauges,
@@ -305,7 +288,3 @@ def _node(row: Row[Any]) -> Node:
 
 def _traffic(row: Row[Any]) -> Traffic:
     return Traffic(row.spans_received, row.spans_rejected, row.bytes_received)
-
-
-def _time(us: int) -> datetime:
-    return datetime.fromtimestamp(us / 1_000_000, UTC)

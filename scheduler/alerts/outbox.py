@@ -9,18 +9,16 @@ Refuses to try again what is not dead, or what newer news has overtaken: `RetryR
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, and_, delete, exists, func, insert, select, update
-from sqlalchemy.exc import DBAPIError
 
-from lake.control.database import writing
+from lake.control.access import changing, from_us, reading, to_us
 from lake.control.delivery_tables import alert_deliveries as deliveries
-from lake.errors import LakeError, Overloaded
+from lake.errors import LakeError
 
 from .channels.channel import Channel
 from .delivery import GIVE_UP_AFTER, Delivery
@@ -47,7 +45,7 @@ def enqueue(connection: Connection, notification: Notification, channels: Iterab
         "environment": notification.environment,
         "about": notification.alert_key,
         "event": notification.status,
-        "began_at_us": _us(notification.started_at),
+        "began_at_us": to_us(notification.started_at),
         "rule_id": notification.rule_id,
         "batch": sha256(batch.encode()).hexdigest()[:32],
         "message_id": notification.id,
@@ -66,7 +64,7 @@ def enqueue_deploys(connection: Connection, environment: str, deployed: Iterable
                 "environment": environment,
                 "about": one.id,
                 "event": "deployed",
-                "began_at_us": _us(one.deployed_at),
+                "began_at_us": to_us(one.deployed_at),
                 "rule_id": None,
                 "batch": one.id,
                 "message_id": f"msg_{sha256(one.id.encode()).hexdigest()[:24]}",
@@ -84,9 +82,9 @@ def _insert(connection: Connection, common: Mapping[str, Any], channels: Iterabl
             "channel_key": key,
             "status": "pending",
             "attempts": 0,
-            "created_at_us": _us(now),
-            "tried_since_us": _us(now),
-            "due_at_us": _us(now),
+            "created_at_us": to_us(now),
+            "tried_since_us": to_us(now),
+            "due_at_us": to_us(now),
         }
         for key, channel in {channel.key: channel for channel in channels}.items()
     ]
@@ -109,7 +107,7 @@ class Outbox:
             run.c.began_at_us == deliveries.c.began_at_us, run.c.attempts > 0,
         )  # fmt: skip
         query = select(deliveries, is_run_known.label("is_run_known")).where(deliveries.c.status == "pending")
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             return [
                 _delivery(row, bool(row.is_run_known)) for row in connection.execute(query.order_by(deliveries.c.sequence))
             ]
@@ -117,12 +115,12 @@ class Outbox:
     def claim(self, batch: Sequence[Delivery]) -> list[Delivery]:
         """Count an attempt that is about to be made; what another process has taken meanwhile is left out."""
         now, claimed = self._now(), []
-        with self._writing() as connection:
+        with changing(self._engine) as connection:
             for one in batch:
                 unchanged = and_(
                     deliveries.c.id == one.id, deliveries.c.status == "pending", deliveries.c.attempts == one.attempts
                 )
-                values = {"attempts": one.attempts + 1, "attempted_at_us": _us(now)}
+                values = {"attempts": one.attempts + 1, "attempted_at_us": to_us(now)}
                 row = connection.execute(
                     update(deliveries).where(unchanged).values(values).returning(*deliveries.c)
                 ).one_or_none()
@@ -136,12 +134,12 @@ class Outbox:
         If another process has tried one again since, only that it arrived is news: a failure of an attempt that is over says
         nothing of the later one, and would have what has arrived sent once more.
         """
-        with self._writing() as connection:
+        with changing(self._engine) as connection:
             for one in batch:
                 values = {
                     "status": one.status,
-                    "due_at_us": _us(one.due_at),
-                    "settled_at_us": one.settled_at and _us(one.settled_at),
+                    "due_at_us": to_us(one.due_at),
+                    "settled_at_us": one.settled_at and to_us(one.settled_at),
                     "reason": one.reason and one.reason[:1000],
                 }
                 is_news = deliveries.c.status == "pending"
@@ -151,22 +149,22 @@ class Outbox:
 
     def supersede(self, messages: Collection[Delivery]) -> None:
         """Leave messages out that newer ones make old news; one that is tried at this moment stays."""
-        with self._writing() as connection:
+        with changing(self._engine) as connection:
             for one in messages:
                 unchanged = and_(
                     deliveries.c.id == one.id, deliveries.c.status == "pending", deliveries.c.attempts == one.attempts
                 )
-                values = {"status": "superseded", "settled_at_us": _us(self._now())}
+                values = {"status": "superseded", "settled_at_us": to_us(self._now())}
                 connection.execute(update(deliveries).where(unchanged).values(values))
 
     def hold(self, channel: Channel, until: datetime) -> None:
         """Let every message to a channel wait, because it asked for that; never longer than a message is tried at all."""
         until = min(until, self._now() + GIVE_UP_AFTER)
         waiting = and_(
-            deliveries.c.channel_key == channel.key, deliveries.c.status == "pending", deliveries.c.due_at_us < _us(until)
+            deliveries.c.channel_key == channel.key, deliveries.c.status == "pending", deliveries.c.due_at_us < to_us(until)
         )
-        with self._writing() as connection:
-            connection.execute(update(deliveries).where(waiting).values(due_at_us=_us(until)))
+        with changing(self._engine) as connection:
+            connection.execute(update(deliveries).where(waiting).values(due_at_us=to_us(until)))
 
     def page(
         self,
@@ -191,7 +189,7 @@ class Outbox:
         if before is not None:
             wanted.append(deliveries.c.sequence < before)
         query = select(deliveries).where(*wanted).order_by(deliveries.c.sequence.desc()).limit(limit)
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             return [_delivery(row) for row in connection.execute(query)]
 
     def retry(self, project: str, environment: str, delivery_id: str) -> Delivery | None:
@@ -200,7 +198,7 @@ class Outbox:
         Raises:
             RetryRefused: it is not dead, or its channel was told of something newer about the same alert.
         """
-        with self._writing() as connection:
+        with changing(self._engine) as connection:
             row = connection.execute(
                 select(deliveries).where(
                     deliveries.c.id == delivery_id,
@@ -220,7 +218,7 @@ class Outbox:
                 raise RetryRefused(
                     f"{delivery_id} is old news: its channel was told of something newer about the same alert"
                 )
-            now_us = _us(self._now())
+            now_us = to_us(self._now())
             values = {"status": "pending", "due_at_us": now_us, "tried_since_us": now_us, "settled_at_us": None}
             changed = update(deliveries).where(deliveries.c.id == delivery_id).values(values).returning(*deliveries.c)
             return _delivery(connection.execute(changed).one())
@@ -235,30 +233,14 @@ class Outbox:
         query = select(kind, status, func.count()).group_by(kind, status)
         if project is not None:
             query = query.where(deliveries.c.project == project, deliveries.c.environment == environment)
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             return {(channel, state): count for channel, state, count in connection.execute(query)}
 
     def forget_old(self) -> None:
         """Forget messages that were settled long ago."""
-        oldest_us = _us(self._now() - KEPT)
-        with self._writing() as connection:
+        oldest_us = to_us(self._now() - KEPT)
+        with changing(self._engine) as connection:
             connection.execute(delete(deliveries).where(deliveries.c.settled_at_us < oldest_us))
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        try:
-            with self._engine.connect() as connection:
-                yield connection
-        except DBAPIError as error:
-            raise Overloaded(f"the control database cannot be read: {error.orig}") from error
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        try:
-            with writing(self._engine) as connection, connection.begin():
-                yield connection
-        except DBAPIError as error:
-            raise Overloaded(f"the control database cannot be written: {error.orig}") from error
 
 
 def _delivery(row: Row[Any], is_run_known: bool = False) -> Delivery:
@@ -269,7 +251,7 @@ def _delivery(row: Row[Any], is_run_known: bool = False) -> Delivery:
         environment=row.environment,
         about=row.about,
         event=row.event,
-        began_at=_time(row.began_at_us),
+        began_at=from_us(row.began_at_us),
         rule_id=row.rule_id,
         batch=row.batch,
         message_id=row.message_id,
@@ -277,23 +259,11 @@ def _delivery(row: Row[Any], is_run_known: bool = False) -> Delivery:
         channel=Channel.from_json(row.channel),
         status=row.status,
         attempts=row.attempts,
-        created_at=_time(row.created_at_us),
-        tried_since=_time(row.tried_since_us),
-        due_at=_time(row.due_at_us),
-        attempted_at=None if row.attempted_at_us is None else _time(row.attempted_at_us),
-        settled_at=None if row.settled_at_us is None else _time(row.settled_at_us),
+        created_at=from_us(row.created_at_us),
+        tried_since=from_us(row.tried_since_us),
+        due_at=from_us(row.due_at_us),
+        attempted_at=None if row.attempted_at_us is None else from_us(row.attempted_at_us),
+        settled_at=None if row.settled_at_us is None else from_us(row.settled_at_us),
         reason=row.reason,
         is_run_known=is_run_known,
     )
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _us(time: datetime) -> int:
-    """Microseconds since the Unix epoch, exactly."""
-    return (time - _EPOCH) // timedelta(microseconds=1)
-
-
-def _time(us: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=us)

@@ -17,7 +17,8 @@ from typing import Any, Literal
 import msgspec
 from sqlalchemy import Row
 
-from lake.control import Environment
+from lake.control.access import from_us, to_us
+from lake.control.nodes import Place
 
 from .channels.channel import Channel
 from .minute_counts import Series
@@ -27,17 +28,6 @@ from .states import AlertState, StateName
 
 Origin = Literal["api", "file"]
 """Who looks after a rule: people over HTTP, or a file that `tracelake rules apply` reads."""
-
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_MICROSECOND = dt.timedelta(microseconds=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Which lake a rule watches."""
-
-    project: str
-    environment: Environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +142,14 @@ def key_of(rule: StoredRule, series: Series) -> str:
     return alert_key(rule.place.project, rule.place.environment, rule.id, dict(series))
 
 
-def us(time: dt.datetime | None) -> int | None:
-    """Microseconds since the Unix epoch."""
-    return None if time is None else (time - _EPOCH) // _MICROSECOND
+def known_us(time: dt.datetime | None) -> int | None:
+    """A time as the tables have it, if there is one."""
+    return None if time is None else to_us(time)
 
 
-def time_of(us: int | None) -> dt.datetime | None:
-    """The time of microseconds since the Unix epoch."""
-    return None if us is None else _EPOCH + us * _MICROSECOND
+def known_time(us: int | None) -> dt.datetime | None:
+    """A time of the tables, if there is one."""
+    return None if us is None else from_us(us)
 
 
 def rule_values(rule: Rule) -> dict[str, Any]:
@@ -189,12 +179,12 @@ def stored_rule(row: Row[Any]) -> StoredRule:
         ),
         origin=row.origin,
         version=row.version,
-        created_at=known_time(row.created_at_us),
-        updated_at=known_time(row.updated_at_us),
-        evaluated_to=time_of(row.evaluated_to_us),
+        created_at=from_us(row.created_at_us),
+        updated_at=from_us(row.updated_at_us),
+        evaluated_to=known_time(row.evaluated_to_us),
         last_value=row.last_value,
-        last_evaluated_at=time_of(row.last_evaluated_at_us),
-        last_triggered_at=time_of(row.last_triggered_at_us),
+        last_evaluated_at=known_time(row.last_evaluated_at_us),
+        last_triggered_at=known_time(row.last_triggered_at_us),
         last_error=row.last_error,
     )
 
@@ -213,16 +203,16 @@ def alert_values(alert: StoredAlert) -> dict[str, Any]:
         "alert_key": alert.key,
         "labels": dict(alert.series),
         "state": state.name,
-        "since_us": us(state.since),
-        "active_since_us": us(state.active_since),
-        "held_since_us": us(state.held_since),
-        "last_true_us": us(state.last_true),
-        "evaluated_to_us": us(state.evaluated_to),
+        "since_us": to_us(state.since),
+        "active_since_us": known_us(state.active_since),
+        "held_since_us": known_us(state.held_since),
+        "last_true_us": known_us(state.last_true),
+        "evaluated_to_us": to_us(state.evaluated_to),
         "value": state.value,
         "reason": state.reason,
-        "notified_at_us": us(alert.notified_at),
+        "notified_at_us": known_us(alert.notified_at),
         "evidence": msgspec.to_builtins(alert.evidence),
-        "acknowledged_at_us": us(alert.acknowledged_at),
+        "acknowledged_at_us": known_us(alert.acknowledged_at),
         "acknowledged_by": alert.acknowledged_by,
     }
 
@@ -235,17 +225,17 @@ def stored_alert(row: Row[Any]) -> StoredAlert:
         series=tuple(row.labels.items()),
         state=AlertState(
             name=row.state,
-            since=known_time(row.since_us),
-            evaluated_to=known_time(row.evaluated_to_us),
-            active_since=time_of(row.active_since_us),
-            held_since=time_of(row.held_since_us),
-            last_true=time_of(row.last_true_us),
+            since=from_us(row.since_us),
+            evaluated_to=from_us(row.evaluated_to_us),
+            active_since=known_time(row.active_since_us),
+            held_since=known_time(row.held_since_us),
+            last_true=known_time(row.last_true_us),
             value=row.value,
             reason=row.reason,
         ),
-        notified_at=time_of(row.notified_at_us),
+        notified_at=known_time(row.notified_at_us),
         evidence=msgspec.convert(row.evidence, Evidence) if row.evidence else Evidence(),
-        acknowledged_at=time_of(row.acknowledged_at_us),
+        acknowledged_at=known_time(row.acknowledged_at_us),
         acknowledged_by=row.acknowledged_by,
     )
 
@@ -266,7 +256,7 @@ def event_values(event: Event) -> dict[str, Any]:
         "reason": event.reason,
         "value": event.value,
         "threshold": event.threshold,
-        "at_us": us(event.at),
+        "at_us": to_us(event.at),
         "by": event.by,
     }
 
@@ -275,7 +265,7 @@ def event_of(row: Row[Any]) -> Event:
     """A row of `alert_events`."""
     return Event(
         row.id, Place(row.project, row.environment), row.rule_id, row.rule_name, row.severity, row.alert_key, row.labels,
-        row.from_state, row.to_state, row.reason, row.value, row.threshold, known_time(row.at_us), row.by,
+        row.from_state, row.to_state, row.reason, row.value, row.threshold, from_us(row.at_us), row.by,
     )  # fmt: skip
 
 
@@ -289,9 +279,9 @@ def silence_values(silence: Silence) -> dict[str, Any]:
         "labels": dict(silence.labels),
         "comment": silence.comment,
         "created_by": silence.created_by,
-        "created_at_us": us(silence.created_at),
-        "starts_at_us": us(silence.starts_at),
-        "ends_at_us": us(silence.ends_at),
+        "created_at_us": to_us(silence.created_at),
+        "starts_at_us": to_us(silence.starts_at),
+        "ends_at_us": to_us(silence.ends_at),
     }
 
 
@@ -299,10 +289,5 @@ def silence_of(row: Row[Any]) -> Silence:
     """A row of `alert_silences`."""
     return Silence(
         row.id, Place(row.project, row.environment), row.rule_id, row.labels, row.comment, row.created_by,
-        known_time(row.created_at_us), known_time(row.starts_at_us), known_time(row.ends_at_us),
+        from_us(row.created_at_us), from_us(row.starts_at_us), from_us(row.ends_at_us),
     )  # fmt: skip
-
-
-def known_time(us: int) -> dt.datetime:
-    """The time of microseconds since the Unix epoch, which are there."""
-    return _EPOCH + us * _MICROSECOND

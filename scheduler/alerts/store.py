@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from sqlalchemy import ColumnElement, Connection, Engine, Table, bindparam, delete, func, insert, select, tuple_, update
-from sqlalchemy.exc import DBAPIError
 
+from lake.control.access import changing, reading, to_us
 from lake.control.alert_tables import alert_events, alert_rules, alert_silences, alert_states
-from lake.control.database import writing
-from lake.errors import InvalidParameter, Overloaded
+from lake.control.nodes import Place
+from lake.errors import InvalidParameter
 
 from .channels.channel import Channel
 from .judgement import Judged, end_all, redirected
@@ -30,20 +29,19 @@ from .notifications import Notification, Reason
 from .records import (
     Event,
     Origin,
-    Place,
     Silence,
     StoredAlert,
     StoredRule,
     alert_values,
     event_of,
     event_values,
+    known_us,
     new_id,
     rule_values,
     silence_of,
     silence_values,
     stored_alert,
     stored_rule,
-    us,
 )
 from .rule_files import Change, plan
 from .rules import Rule
@@ -79,7 +77,7 @@ class AlertStore:
         query = select(alert_states.c.state, func.count()).join_from(alert_states, alert_rules)
         if place is not None:
             query = query.where(*_of(alert_rules, place))
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(query.group_by(alert_states.c.state)).all()
         return {state: count for state, count in rows}  # noqa: C416 - rows are no pairs to mypy
 
@@ -90,7 +88,7 @@ class AlertStore:
         Raises:
             InvalidParameter: the lake has too many rules.
         """
-        with self._writing() as connection:
+        with changing(self._engine) as connection:
             return create_rule(connection, place, rule, origin=origin, now=self._now())
 
     def rules(self, place: Place, *, after: tuple[int, str] | None = None, limit: int | None = None) -> list[StoredRule]:
@@ -103,12 +101,12 @@ class AlertStore:
         query = query.order_by(alert_rules.c.created_at_us, alert_rules.c.id)
         if after is not None:
             query = query.where(tuple_(alert_rules.c.created_at_us, alert_rules.c.id) > after)
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             return [stored_rule(row) for row in connection.execute(query)]
 
     def find(self, place: Place, rule_id: str) -> StoredRule | None:
         """One rule, None if the lake has no such one."""
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             return find_rule(connection, place, rule_id)
 
     def change(self, place: Place, rule_id: str, rule: Callable[[StoredRule], Rule]) -> StoredRule | None:
@@ -117,7 +115,7 @@ class AlertStore:
         Args:
             rule: what it shall be, from what it is.
         """
-        with self._writing() as connection:
+        with changing(self._engine) as connection:
             known = find_rule(connection, place, rule_id)
             return change_rule(connection, known, rule(known), now=self._now(), enqueue=self._enqueue) if known else None
 
@@ -127,7 +125,7 @@ class AlertStore:
         Args:
             by: id of the key that asks.
         """
-        with self._writing() as connection:
+        with changing(self._engine) as connection:
             known = find_rule(connection, place, rule_id)
             if known is not None:
                 delete_rule(connection, known, now=self._now(), enqueue=self._enqueue, by=by)
@@ -142,7 +140,7 @@ class AlertStore:
         Raises:
             InvalidParameter: the lake has too many rules, or several of a name that the file has.
         """
-        with self._writing() as connection:
+        with changing(self._engine) as connection:
             query = (
                 select(alert_rules).where(*_of(alert_rules, place)).order_by(alert_rules.c.created_at_us, alert_rules.c.id)
             )
@@ -165,7 +163,7 @@ class AlertStore:
         Args:
             rule_ids: only of these.
         """
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             return alerts_of(
                 connection, [*_of(alert_rules, place), *([] if rule_ids is None else [alert_rules.c.id.in_(rule_ids)])]
             )
@@ -178,7 +176,7 @@ class AlertStore:
         Returns:
             None if no alert of the lake with this key fires.
         """
-        with self._writing() as connection:
+        with changing(self._engine) as connection:
             wanted = [*_of(alert_rules, place), alert_states.c.alert_key == key]
             found = [alert for alerts in alerts_of(connection, wanted).values() for alert in alerts.values()]
             if not found or found[0].state.name not in ACTIVE:
@@ -219,12 +217,12 @@ class AlertStore:
             before: time in microseconds and id of an event; only those that come after it in the list.
         """
         at = alert_events.c.at_us
-        query = select(alert_events).where(*_of(alert_events, place), at >= us(since), at < us(until))
+        query = select(alert_events).where(*_of(alert_events, place), at >= to_us(since), at < to_us(until))
         if rule_id is not None:
             query = query.where(alert_events.c.rule_id == rule_id)
         if before is not None:
             query = query.where(tuple_(at, alert_events.c.id) < before)
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(query.order_by(at.desc(), alert_events.c.id.desc()).limit(limit)).all()
         return [event_of(row) for row in rows]
 
@@ -234,10 +232,10 @@ class AlertStore:
         Raises:
             InvalidParameter: the lake has too many, or it names a rule that is not there.
         """
-        with self._writing() as connection:
+        with changing(self._engine) as connection:
             if silence.rule_id is not None and find_rule(connection, silence.place, silence.rule_id) is None:
                 raise InvalidParameter("rule_id", f"rule_id: there is no rule {silence.rule_id}")
-            of_lake = (*_of(alert_silences, silence.place), alert_silences.c.ends_at_us > us(self._now()))
+            of_lake = (*_of(alert_silences, silence.place), alert_silences.c.ends_at_us > to_us(self._now()))
             count = _count(connection, alert_silences, of_lake)
             if count >= MAX_SILENCES:
                 raise InvalidParameter(
@@ -252,15 +250,15 @@ class AlertStore:
         query = select(alert_silences).where(*_of(alert_silences, place)).limit(limit)
         if after is not None:
             query = query.where(tuple_(created, alert_silences.c.id) < after)
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(query.order_by(created.desc(), alert_silences.c.id.desc())).all()
         return [silence_of(row) for row in rows]
 
     def end_silence(self, place: Place, silence_id: str) -> Silence | None:
         """End a silence now, if it is not over yet; None if there is none."""
         wanted = (*_of(alert_silences, place), alert_silences.c.id == silence_id)
-        now_us = us(self._now())
-        with self._writing() as connection:
+        now_us = to_us(self._now())
+        with changing(self._engine) as connection:
             running = alert_silences.c.ends_at_us > now_us
             connection.execute(update(alert_silences).where(*wanted, running).values(ends_at_us=now_us))
             row = connection.execute(select(alert_silences).where(*wanted)).one_or_none()
@@ -270,7 +268,7 @@ class AlertStore:
 
     def watched(self) -> tuple[list[StoredRule], dict[str, dict[Series, StoredAlert]], list[Silence]]:
         """Every rule that is switched on, every alert, and the silences that are not over."""
-        with self._reading() as connection:
+        with reading(self._engine) as connection:
             return watched(connection, self._now())
 
     def write(self, found: Sequence[Judged]) -> list[Judged]:
@@ -279,7 +277,7 @@ class AlertStore:
         Returns:
             What was written: not that of a rule which somebody changed, or another process judged, since it was read.
         """
-        with self._writing() as connection:
+        with changing(self._engine) as connection:
             current, acknowledged = _versions(connection), _acknowledged(connection)
             written = [one for one in found if _is_current(one, current, acknowledged)]
             _write_rules(connection, [one.rule for one in written])
@@ -292,26 +290,10 @@ class AlertStore:
 
     def forget_old(self) -> None:
         """Forget history and silences that are over for so long that nobody is shown them any more."""
-        oldest_us = us(self._now() - EVENTS_KEPT)
-        with self._writing() as connection:
+        oldest_us = to_us(self._now() - EVENTS_KEPT)
+        with changing(self._engine) as connection:
             connection.execute(delete(alert_events).where(alert_events.c.at_us < oldest_us))
             connection.execute(delete(alert_silences).where(alert_silences.c.ends_at_us < oldest_us))
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        try:
-            with self._engine.connect() as connection:
-                yield connection
-        except DBAPIError as error:
-            raise Overloaded(f"the control database cannot be read: {error.orig}") from error
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        try:
-            with writing(self._engine) as connection, connection.begin():
-                yield connection
-        except DBAPIError as error:
-            raise Overloaded(f"the control database cannot be written: {error.orig}") from error
 
 
 def create_rule(connection: Connection, place: Place, rule: Rule, *, origin: Origin, now: dt.datetime) -> StoredRule:
@@ -324,7 +306,7 @@ def create_rule(connection: Connection, place: Place, rule: Rule, *, origin: Ori
         raise InvalidParameter("name", f"there are {count} rules already, the limit is {MAX_RULES}: delete some")
     made = StoredRule(new_id("rule"), place, rule, origin, version=1, created_at=now, updated_at=now)
     names = {"id": made.id, "project": place.project, "environment": place.environment, "origin": origin, "version": 1}
-    times = {"created_at_us": us(now), "updated_at_us": us(now)}
+    times = {"created_at_us": to_us(now), "updated_at_us": to_us(now)}
     row = connection.execute(insert(alert_rules).values(names | times | rule_values(rule)).returning(*alert_rules.c)).one()
     return stored_rule(row)
 
@@ -362,7 +344,7 @@ def change_rule(
     values = (
         rule_values(rule)
         | begins
-        | {"updated_at_us": us(now), "version": known.version + 1, "origin": origin or known.origin}
+        | {"updated_at_us": to_us(now), "version": known.version + 1, "origin": origin or known.origin}
     )
     changed = update(alert_rules).where(alert_rules.c.id == known.id).values(values).returning(*alert_rules.c)
     return stored_rule(connection.execute(changed).one())
@@ -400,7 +382,7 @@ def watched(
 ) -> tuple[list[StoredRule], dict[str, dict[Series, StoredAlert]], list[Silence]]:
     """Every rule that is switched on, every alert, and the silences that are not over."""
     rows = connection.execute(select(alert_rules).where(alert_rules.c.enabled).order_by(alert_rules.c.id)).all()
-    running = select(alert_silences).where(alert_silences.c.ends_at_us > us(now))
+    running = select(alert_silences).where(alert_silences.c.ends_at_us > to_us(now))
     silences = [silence_of(row) for row in connection.execute(running)]
     return [stored_rule(row) for row in rows], alerts_of(connection, [alert_rules.c.enabled]), silences
 
@@ -427,7 +409,7 @@ def _acknowledged(connection: Connection) -> dict[str, set[str]]:
 def _is_current(one: Judged, current: Mapping[str, tuple[int, int | None]], acknowledged: Mapping[str, set[str]]) -> bool:
     """Whether a rule and its alerts are still those that were judged."""
     known = {alert.key for alert in one.known.values() if alert.acknowledged_at is not None}
-    was = (one.was.version, us(one.was.evaluated_to))
+    was = (one.was.version, known_us(one.was.evaluated_to))
     return current.get(one.was.id) == was and acknowledged.get(one.was.id, set()) == known
 
 
@@ -442,10 +424,10 @@ def _write_rules(connection: Connection, rules: Sequence[StoredRule]) -> None:
             [
                 {
                     "_id": rule.id,
-                    "_evaluated_to_us": us(rule.evaluated_to),
+                    "_evaluated_to_us": known_us(rule.evaluated_to),
                     "_last_value": rule.last_value,
-                    "_last_evaluated_at_us": us(rule.last_evaluated_at),
-                    "_last_triggered_at_us": us(rule.last_triggered_at),
+                    "_last_evaluated_at_us": known_us(rule.last_evaluated_at),
+                    "_last_triggered_at_us": known_us(rule.last_triggered_at),
                     "_last_error": rule.last_error,
                 }
                 for rule in rules

@@ -20,6 +20,7 @@ from pathlib import Path
 import structlog
 
 import lake
+from lake.control.nodes import Place
 from lake.errors import NotALake
 from lake.folder import mark_of
 from lake.settings import LakeSettings
@@ -29,7 +30,7 @@ from .judgement import Judged, judge
 from .minute_counts import Series
 from .problems import problem_of
 from .readings import Asked, Read, read_all
-from .records import Evidence, Place, Silence, StoredAlert, StoredRule
+from .records import Evidence, Silence, StoredAlert, StoredRule
 from .states import Reading
 from .store import AlertStore
 from .windows import MINUTE, Due, due, newest_end

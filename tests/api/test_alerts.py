@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from lake.control import Control
+from lake.control.nodes import Place
 from lake.settings import LakeSettings
 from scheduler.alerts.outbox import enqueue
-from scheduler.alerts.records import Place
 from scheduler.alerts.store import AlertStore
 from scheduler.alerts.sweep import Sweep
 from tests.api.clients import Client, span

@@ -14,10 +14,11 @@ from typing import Any
 
 from lake.compaction import Compactor
 from lake.control import Control
+from lake.control.nodes import Place
 from lake.folder import create_folder, open_folder
 from lake.settings import LakeSettings
 from scheduler.alerts.notifications import Notification
-from scheduler.alerts.records import Place, StoredRule
+from scheduler.alerts.records import StoredRule
 from scheduler.alerts.rules import rule_of
 from scheduler.alerts.store import AlertStore
 from scheduler.alerts.sweep import Sweep
