@@ -23,7 +23,6 @@ from scheduler.alerts.durations import text_of
 from scheduler.alerts.records import StoredRule
 from scheduler.alerts.rules import Rule, rule_of, shown
 
-from . import cursors
 from .alert_answers import (
     AlertRule,
     AlertRuleChange,
@@ -35,12 +34,14 @@ from .alert_answers import (
     rule_fields,
     tested,
 )
-from .alerts import CURSOR, DEFAULT_LIMIT, LIMIT, MAX_LIMIT, place_of, scope_of, store_of
+from .alerts import place_of, store_of
 from .auth import authorized
 from .json_body import read_json
+from .paging import CURSOR, LIMIT
 from .parameters import Parameters
 from .problems import NotFound
 from .reference import QUERY_ERRORS, described, path, query
+from .row_pages import RowPages
 from .state import Server
 from .times import microseconds
 
@@ -58,18 +59,13 @@ _ID = path("rule_id", "id of the rule", "^rule_[0-9a-f]{12}$")
 async def list_alert_rules(request: Request[Any, Any, Any], server: Server) -> Response[AlertRuleList]:
     """The rules of the lake, the oldest first."""
     principal = await authorized(request, server, "alerts")
-    parameters = Parameters(request)
-    limit = parameters.number("limit", lowest=1, highest=MAX_LIMIT) or DEFAULT_LIMIT
-    scope, cursor = scope_of("alert_rules", principal), parameters.text("cursor")
-    after = tuple(cursors.decode(server.cursor_secret, scope, cursor)["after"]) if cursor else None
+    pages = RowPages(server, principal, Parameters(request), "alert_rules")
+    after = (pages.after[0], pages.after[1]) if pages.after else None
     store, place = store_of(server), place_of(principal)
-    found = await asyncio.to_thread(partial(store.rules, place, after=after, limit=limit + 1))
-    page, has_more = found[:limit], len(found) > limit
-    last = {"after": [microseconds(page[-1].created_at), page[-1].id]} if has_more else {}
-    next_cursor = cursors.encode(server.cursor_secret, scope, last) if has_more else None
+    found = await asyncio.to_thread(partial(store.rules, place, after=after, limit=pages.row_count))
+    page, more = pages.page(found, lambda rule: [microseconds(rule.created_at), rule.id])
     alerts = await asyncio.to_thread(store.alerts, place, [rule.id for rule in page])
-    data = [rule_fields(rule, alerts.get(rule.id, {})) for rule in page]
-    return Response(AlertRuleList(data=data, has_more=has_more, next_cursor=next_cursor))
+    return Response(AlertRuleList(data=[rule_fields(rule, alerts.get(rule.id, {})) for rule in page], **more))
 
 
 @post(

@@ -23,7 +23,6 @@ from scheduler.alerts.records import Silence, StoredAlert, StoredRule, new_id
 from scheduler.alerts.states import STATES
 from scheduler.alerts.store import AlertStore
 
-from . import cursors
 from .alert_answers import (
     Alert,
     AlertEventList,
@@ -37,20 +36,14 @@ from .alert_answers import (
 )
 from .auth import authorized
 from .json_body import read_json
-from .paging import asked, window
+from .paging import CURSOR, LIMIT, window
 from .parameters import Parameters, parse_time
 from .problems import NotFound
 from .reference import QUERY_ERRORS, described, path, query, time_query
+from .row_pages import RowPages
 from .state import Server
-from .times import iso, microseconds
+from .times import iso, microseconds, time_of_microseconds
 
-DEFAULT_LIMIT, MAX_LIMIT = 50, 200
-LIMIT = query(
-    "limit",
-    f"1 to {MAX_LIMIT}, without it {DEFAULT_LIMIT}",
-    Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=MAX_LIMIT, default=DEFAULT_LIMIT),
-)
-CURSOR = query("cursor", "next_cursor of the page before; with the same filters")
 _SILENCE = path("silence_id", "id of the silence", "^silence_[0-9a-f]{12}$")
 _WORST_FIRST = {name: rank for rank, name in enumerate(STATES)}
 _DAY = dt.timedelta(days=1)
@@ -64,11 +57,6 @@ def store_of(server: Server) -> AlertStore:
 def place_of(principal: Principal) -> Place:
     """The lake of a key."""
     return Place(principal.project, principal.environment)
-
-
-def scope_of(name: str, principal: Principal, *filters: object) -> str:
-    """What a cursor of a list is good for."""
-    return "\0".join([name, principal.project, principal.environment, *map(str, filters)])
 
 
 @route(
@@ -94,20 +82,16 @@ async def list_alerts(request: Request[Any, Any, Any], server: Server) -> Respon
     principal = await authorized(request, server, "alerts")
     parameters = Parameters(request)
     state, rule_id = parameters.choice("state", STATES), parameters.text("rule_id")
-    limit = parameters.number("limit", lowest=1, highest=MAX_LIMIT) or DEFAULT_LIMIT
-    scope, cursor = scope_of("alerts", principal, state, rule_id), parameters.text("cursor")
-    after = cursors.decode(server.cursor_secret, scope, cursor)["after"] if cursor else None
+    pages = RowPages(server, principal, parameters, "alerts", (state, rule_id))
     every = await asyncio.to_thread(_alerts, server, place_of(principal))
     wanted = [
         (_position(alert), rule, alert)
         for rule, alert in every
         if (alert.state.name == state if state else alert.state.name != "ok") and rule_id in (None, rule.id)
     ]
-    found = sorted((one for one in wanted if after is None or one[0] > after), key=lambda one: one[0])
-    shown, has_more = found[:limit], len(found) > limit
-    next_cursor = cursors.encode(server.cursor_secret, scope, {"after": shown[-1][0]}) if has_more else None
-    data = [alert_fields(rule, alert) for _, rule, alert in shown]
-    return Response(AlertList(data=data, has_more=has_more, next_cursor=next_cursor))
+    found = sorted((one for one in wanted if pages.after is None or one[0] > pages.after), key=lambda one: one[0])
+    page, more = pages.page(found, lambda one: one[0])
+    return Response(AlertList(data=[alert_fields(rule, alert) for _, rule, alert in page], **more))
 
 
 def _alerts(server: Server, place: Place) -> list[tuple[StoredRule, StoredAlert]]:
@@ -163,27 +147,20 @@ async def list_alert_events(request: Request[Any, Any, Any], server: Server) -> 
     """Changes of alerts in a window, the newest first; those of rules that are gone too. They are kept for 90 days."""
     principal = await authorized(request, server, "alerts")
     parameters = Parameters(request)
-    said, rule_id = asked(parameters, default_limit=DEFAULT_LIMIT, max_limit=MAX_LIMIT), parameters.text("rule_id")
-    scope = scope_of("alert_events", principal, rule_id)
-    if said.cursor:
-        content = cursors.decode(server.cursor_secret, scope, said.cursor)
-        since, until = (parse_time("cursor", content[name]) for name in ("since", "until"))
-        before = tuple(content["before"])
+    rule_id = parameters.text("rule_id")
+    pages = RowPages(server, principal, parameters, "alert_events", (rule_id,))
+    if pages.after:
+        *times, event_id = pages.after
+        since, until, _ = map(time_of_microseconds, times)
+        before = (times[-1], event_id)
     else:
-        wanted = window(said.start_time, said.end_time, default=_DAY, now=dt.datetime.now(dt.UTC))
+        now = dt.datetime.now(dt.UTC)
+        wanted = window(parameters.time("start_time"), parameters.time("end_time"), default=_DAY, now=now)
         since, until, before = wanted.since, wanted.until, None
     ask = partial(store_of(server).events, place_of(principal), since=since, until=until, rule_id=rule_id, before=before)
-    found = await asyncio.to_thread(partial(ask, limit=said.limit + 1))
-    shown, has_more = found[: said.limit], len(found) > said.limit
-    next_cursor = None
-    if has_more:
-        last = {"before": [microseconds(shown[-1].at), shown[-1].id]}
-        content = {"since": iso(since), "until": iso(until)} | last
-        next_cursor = cursors.encode(server.cursor_secret, scope, content)
-    answer = AlertEventList(
-        data=list(map(event_fields, shown)), has_more=has_more, next_cursor=next_cursor,
-        start_time=iso(since), end_time=iso(until),
-    )  # fmt: skip
+    found = await asyncio.to_thread(partial(ask, limit=pages.row_count))
+    page, more = pages.page(found, lambda one: [*map(microseconds, (since, until, one.at)), one.id])
+    answer = AlertEventList(data=list(map(event_fields, page)), **more, start_time=iso(since), end_time=iso(until))
     return Response(answer)
 
 
@@ -198,18 +175,12 @@ async def list_alert_events(request: Request[Any, Any, Any], server: Server) -> 
 async def list_silences(request: Request[Any, Any, Any], server: Server) -> Response[AlertSilenceList]:
     """Silences, the newest first; those that are over too, for 90 days."""
     principal = await authorized(request, server, "alerts")
-    parameters = Parameters(request)
-    limit = parameters.number("limit", lowest=1, highest=MAX_LIMIT) or DEFAULT_LIMIT
-    scope, cursor = scope_of("alert_silences", principal), parameters.text("cursor")
-    after = tuple(cursors.decode(server.cursor_secret, scope, cursor)["after"]) if cursor else None
-    ask = partial(store_of(server).silences, place_of(principal), after=after, limit=limit + 1)
-    found = await asyncio.to_thread(ask)
-    shown, has_more = found[:limit], len(found) > limit
-    last = {"after": [microseconds(shown[-1].created_at), shown[-1].id]} if has_more else {}
-    next_cursor = cursors.encode(server.cursor_secret, scope, last) if has_more else None
+    pages = RowPages(server, principal, Parameters(request), "alert_silences")
+    after = (pages.after[0], pages.after[1]) if pages.after else None
+    ask = partial(store_of(server).silences, place_of(principal), after=after, limit=pages.row_count)
+    page, more = pages.page(await asyncio.to_thread(ask), lambda one: [microseconds(one.created_at), one.id])
     now = dt.datetime.now(dt.UTC)
-    data = [silence_fields(one, now) for one in shown]
-    return Response(AlertSilenceList(data=data, has_more=has_more, next_cursor=next_cursor))
+    return Response(AlertSilenceList(data=[silence_fields(one, now) for one in page], **more))
 
 
 @post(

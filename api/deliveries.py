@@ -18,15 +18,15 @@ from lake.errors import InvalidParameter
 from scheduler.alerts.delivery import DeliveryStatus
 from scheduler.alerts.outbox import Outbox, RetryRefused
 
-from . import cursors
 from .auth import authorized
 from .delivery_answers import AlertDelivery, AlertDeliveryList, shown
+from .paging import CURSOR, LIMIT
 from .parameters import Parameters
 from .problems import NotFound
 from .reference import QUERY_ERRORS, described, path, query
+from .row_pages import RowPages
 from .state import Server
 
-_DEFAULT_LIMIT, _MAX_LIMIT = 50, 200
 _STATUSES: tuple[DeliveryStatus, ...] = get_args(DeliveryStatus)
 _ID = path("delivery_id", "id of the message", "^[A-Za-z0-9_]{1,64}$")
 
@@ -44,12 +44,8 @@ _ID = path("delivery_id", "id of the message", "^[A-Za-z0-9_]{1,64}$")
         parameters=[
             query("status", ", ".join(_STATUSES), Schema(type=OpenAPIType.STRING, enum=list(_STATUSES))),
             query("rule_id", "only messages of this rule"),
-            query(
-                "limit",
-                f"1 to {_MAX_LIMIT}, without it {_DEFAULT_LIMIT}",
-                Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=_MAX_LIMIT, default=_DEFAULT_LIMIT),
-            ),
-            query("cursor", "next_cursor of the page before; with the same filters"),
+            LIMIT,
+            CURSOR,
         ],
     ),
 )
@@ -58,15 +54,12 @@ async def list_alert_deliveries(request: Request[Any, Any, Any], server: Server)
     principal = await authorized(request, server, "alerts")
     parameters = Parameters(request)
     status, rule_id = parameters.choice("status", _STATUSES), parameters.text("rule_id")
-    limit = parameters.number("limit", lowest=1, highest=_MAX_LIMIT) or _DEFAULT_LIMIT
-    scope = f"deliveries\0{principal.project}\0{principal.environment}\0{status}\0{rule_id}"
-    cursor = parameters.text("cursor")
-    before = cursors.decode(server.cursor_secret, scope, cursor)["before"] if cursor else None
-    ask = partial(Outbox(server.control.engine).page, status=status, rule_id=rule_id, before=before, limit=limit + 1)
+    pages = RowPages(server, principal, parameters, "deliveries", (status, rule_id))
+    before = pages.after[0] if pages.after else None
+    ask = partial(Outbox(server.control.engine).page, status=status, rule_id=rule_id, before=before, limit=pages.row_count)
     found = await asyncio.to_thread(ask, principal.project, principal.environment)
-    page, has_more = found[:limit], len(found) > limit
-    next_cursor = cursors.encode(server.cursor_secret, scope, {"before": page[-1].sequence}) if has_more else None
-    return Response(AlertDeliveryList(data=[shown(one) for one in page], has_more=has_more, next_cursor=next_cursor))
+    page, more = pages.page(found, lambda one: [one.sequence])
+    return Response(AlertDeliveryList(data=[shown(one) for one in page], **more))
 
 
 @post(

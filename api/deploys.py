@@ -28,7 +28,6 @@ from .reference import QUERY_ERRORS, described, path, query, time_query
 from .state import Server
 from .times import microseconds, time_of_microseconds
 
-_DEFAULT_LIMIT, _MAX_LIMIT = 50, 200
 _DEFAULT_WINDOW = dt.timedelta(days=7)
 
 _LIST_PARAMETERS = (
@@ -36,12 +35,8 @@ _LIST_PARAMETERS = (
     query("environment", "only deploys to this environment"),
     time_query("start_time", "ISO 8601; without it 7 days before end_time"),
     time_query("end_time", "ISO 8601, not included; without it now"),
-    query(
-        "limit",
-        f"1 to {_MAX_LIMIT}, without it {_DEFAULT_LIMIT}",
-        Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=_MAX_LIMIT, default=_DEFAULT_LIMIT),
-    ),
-    query("cursor", "next_cursor of the page before; with the same filters"),
+    paging.LIMIT,
+    paging.CURSOR,
 )
 
 
@@ -62,7 +57,7 @@ async def list_deploys(request: Request[Any, Any, Any], server: Server) -> Respo
     parameters = Parameters(request)
     service, environment = parameters.text("service"), parameters.text("environment")
     pager = Pager(server, principal, "deploys", (service, environment))
-    asked = paging.asked(parameters, default_limit=_DEFAULT_LIMIT, max_limit=_MAX_LIMIT)
+    asked = paging.asked(parameters)
     page = pager.page(asked, default=_DEFAULT_WINDOW, now=dt.datetime.now(dt.UTC))
     snapshot, rows = await server.tenants.ask(partial(_rows, tenant.lake, page, service, environment))
     content = pager.answer(

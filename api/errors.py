@@ -48,7 +48,6 @@ from .segments import segment
 from .state import Server
 from .times import iso, microseconds, time_of_microseconds
 
-_DEFAULT_LIMIT, _MAX_LIMIT = 50, 200
 _DEFAULT_WINDOW = dt.timedelta(hours=24)
 
 _FINGERPRINT = path("fingerprint", "what makes errors the same one; 1 to 256 characters, percent-encoded")
@@ -57,12 +56,8 @@ _WINDOW_PARAMETERS = (
     time_query("end_time", "ISO 8601, not included; without it now"),
 )
 _PAGE_PARAMETERS = (
-    query(
-        "limit",
-        f"1 to {_MAX_LIMIT}, without it {_DEFAULT_LIMIT}",
-        Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=_MAX_LIMIT, default=_DEFAULT_LIMIT),
-    ),
-    query("cursor", "next_cursor of the page before; with the same filters"),
+    paging.LIMIT,
+    paging.CURSOR,
 )
 _LIST_PARAMETERS = (
     query("service", "only errors of this service"),
@@ -99,7 +94,7 @@ async def list_errors(request: Request[Any, Any, Any], server: Server) -> Respon
     status = _status(parameters.choice("status", ERROR_STATUSES))
     sort = _sort(parameters.choice("sort", SORTS))
     pager = Pager(server, principal, "errors", (service, environment, text, status, sort))
-    asked = paging.asked(parameters, default_limit=_DEFAULT_LIMIT, max_limit=_MAX_LIMIT)
+    asked = paging.asked(parameters)
     page = pager.page(asked, default=_DEFAULT_WINDOW, now=dt.datetime.now(dt.UTC))
     wanted = ErrorFilter(page.window.since, page.window.until, service, environment, text)
     decisions = await _decisions(server, principal)
@@ -209,7 +204,7 @@ async def list_error_occurrences(request: Request[Any, Any, Any], server: Server
     principal = await authorized(request, server, "read")
     tenant = await server.tenants.of(principal)
     pager = Pager(server, principal, "error occurrences", (fingerprint,))
-    asked = paging.asked(Parameters(request), default_limit=_DEFAULT_LIMIT, max_limit=_MAX_LIMIT)
+    asked = paging.asked(Parameters(request))
     page = pager.page(asked, default=_DEFAULT_WINDOW, now=dt.datetime.now(dt.UTC))
     snapshot, rows = await server.tenants.ask(partial(_occurrences, tenant.lake, page, fingerprint))
     content = pager.answer(

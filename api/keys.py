@@ -13,24 +13,23 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from litestar import Request, Response, delete, patch, post, route
-from litestar.openapi.spec import OpenAPIType, Schema
 from msgspec import UNSET, Meta, UnsetType
 
 from lake.control import Environment, Key, Kind, Principal, Scope
 from lake.control.keys import FAMILIES, KINDS, NAME_MAX_CHARACTERS, RATE_LIMIT_MAX, check_name, check_scopes
 from lake.errors import ControlError, InvalidParameter
 
-from . import cursors
 from .answers import Answer, Listed, Timestamp
 from .auth import authorized, identified
 from .json_body import Body, read_json
+from .paging import CURSOR, LIMIT
 from .parameters import Parameters
 from .problems import Forbidden, NotFound
-from .reference import described, path, query
+from .reference import described, path
+from .row_pages import RowPages
 from .state import Server
 from .times import iso
 
-_DEFAULT_LIMIT, _MAX_LIMIT = 50, 200
 _ID = path("key_id", "id of the key", "^(proj|mtk_live|mtk_test)_[0-9a-f]{12}$")
 
 Scopes = Annotated[list[Scope], Meta(min_length=1)]
@@ -113,28 +112,20 @@ async def get_current_key(request: Request[Any, Any, Any], server: Server) -> Re
         (400,),
         answer=ApiKeyList,
         parameters=[
-            query(
-                "limit",
-                f"1 to {_MAX_LIMIT}, without it {_DEFAULT_LIMIT}",
-                Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=_MAX_LIMIT, default=_DEFAULT_LIMIT),
-            ),
-            query("cursor", "next_cursor of the page before"),
+            LIMIT,
+            CURSOR,
         ],
     ),
 )
 async def list_keys(request: Request[Any, Any, Any], server: Server) -> Response[ApiKeyList]:
     """The keys of the project, the oldest first; of the sandbox only, if a test key asks."""
     principal = await authorized(request, server, "admin")
-    parameters = Parameters(request)
-    limit = parameters.number("limit", lowest=1, highest=_MAX_LIMIT) or _DEFAULT_LIMIT
-    cursor, scope = parameters.text("cursor"), f"keys\0{principal.project}\0{principal.environment}"
-    after = cursors.decode(server.cursor_secret, scope, cursor)["after"] if cursor else None
-    ask = partial(server.control.list_keys, principal.project, kinds=manageable(principal), after=after, limit=limit + 1)
-    found = await asyncio.to_thread(ask)
-    shown, has_more = found[:limit], len(found) > limit
-    next_cursor = cursors.encode(server.cursor_secret, scope, {"after": shown[-1].id}) if has_more else None
-    data = [_shown(server, key) for key in shown]
-    return Response(ApiKeyList(data=data, has_more=has_more, next_cursor=next_cursor))
+    pages = RowPages(server, principal, Parameters(request), "keys")
+    after = pages.after[0] if pages.after else None
+    ask = partial(server.control.list_keys, principal.project, kinds=manageable(principal), after=after)
+    found = await asyncio.to_thread(partial(ask, limit=pages.row_count))
+    page, more = pages.page(found, lambda key: [key.id])
+    return Response(ApiKeyList(data=[_shown(server, key) for key in page], **more))
 
 
 @post(

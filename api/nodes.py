@@ -23,7 +23,6 @@ from lake.control.nodes import STATUSES, Description, Node, Place, status
 from lake.errors import ControlError, InvalidParameter
 from lake.storage import storage
 
-from . import cursors
 from .auth import authorized
 from .json_body import read_json
 from .node_answers import (
@@ -37,12 +36,13 @@ from .node_answers import (
     NodeView,
     description,
 )
+from .paging import CURSOR, LIMIT
 from .parameters import Parameters
 from .problems import Forbidden, NotFound
 from .reference import QUERY_ERRORS, described, path, query
+from .row_pages import RowPages
 from .state import Server
 
-_DEFAULT_LIMIT, _MAX_LIMIT = 50, 200
 _ID = path("node_id", "id of the node", "^[A-Za-z0-9_.:-]{1,64}$")
 
 
@@ -59,12 +59,8 @@ _ID = path("node_id", "id of the node", "^[A-Za-z0-9_.:-]{1,64}$")
         parameters=[
             query("cluster", "only nodes of this cluster"),
             query("status", ", ".join(STATUSES), Schema(type=OpenAPIType.STRING, enum=list(STATUSES))),
-            query(
-                "limit",
-                f"1 to {_MAX_LIMIT}, without it {_DEFAULT_LIMIT}",
-                Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=_MAX_LIMIT, default=_DEFAULT_LIMIT),
-            ),
-            query("cursor", "next_cursor of the page before; with the same filters"),
+            LIMIT,
+            CURSOR,
         ],
     ),
 )
@@ -73,23 +69,17 @@ async def list_nodes(request: Request[Any, Any, Any], server: Server) -> Respons
     principal = await authorized(request, server, "read")
     parameters = Parameters(request)
     cluster, wanted = parameters.text("cluster"), parameters.choice("status", STATUSES)
-    limit = parameters.number("limit", lowest=1, highest=_MAX_LIMIT) or _DEFAULT_LIMIT
-    scope = f"nodes\0{principal.project}\0{principal.environment}\0{cluster}\0{wanted}"
-    cursor = parameters.text("cursor")
-    after = tuple(cursors.decode(server.cursor_secret, scope, cursor)["after"]) if cursor else ("", "")
+    pages = RowPages(server, principal, parameters, "nodes", (cluster, wanted))
     view = await _view(server, principal)
     found = [
         node
         for node in await asyncio.to_thread(server.control.nodes.of, view.place)
         if cluster in (None, node.cluster)
         and wanted in (None, status(node.last_heartbeat_at, view.now))
-        and (node.name, node.id) > after
+        and [node.name, node.id] > (pages.after or [])
     ]
-    shown, has_more = found[:limit], len(found) > limit
-    last = {"after": [shown[-1].name, shown[-1].id]} if has_more else {}
-    next_cursor = cursors.encode(server.cursor_secret, scope, last) if has_more else None
-    data = [CollectorNode(**view.fields(node)) for node in shown]
-    return Response(CollectorNodeList(data=data, has_more=has_more, next_cursor=next_cursor))
+    page, more = pages.page(found, lambda node: [node.name, node.id])
+    return Response(CollectorNodeList(data=[CollectorNode(**view.fields(node)) for node in page], **more))
 
 
 @route(

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from litestar.openapi.spec import OpenAPIType, Schema
+
 import lake
 from lake.control import Principal
 from lake.errors import InvalidParameter, SnapshotInvalid
@@ -24,8 +26,17 @@ from lake.errors import InvalidParameter, SnapshotInvalid
 from . import cursors
 from .parameters import Parameters, parse_time
 from .problems import InvalidCursor
+from .reference import query
 from .state import Server
 from .times import EPOCH, iso
+
+DEFAULT_LIMIT, MAX_LIMIT = 50, 200
+LIMIT = query(
+    "limit",
+    f"1 to {MAX_LIMIT}, without it {DEFAULT_LIMIT}",
+    Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=MAX_LIMIT, default=DEFAULT_LIMIT),
+)
+CURSOR = query("cursor", "next_cursor of the page before; with the same filters")
 
 LATEST = dt.datetime(2262, 4, 11, tzinfo=dt.UTC)
 """Nothing that OTLP can say starts before the epoch or after this; a window that reaches further (0001-01-01 is Go's zero
@@ -143,7 +154,16 @@ class Pager:
         return cursors.encode(self._secret, self._scope, content)
 
 
-def asked(parameters: Parameters, *, default_limit: int, max_limit: int) -> Asked:
+def limit_of(parameters: Parameters) -> int:
+    """Rows of the page.
+
+    Raises:
+        InvalidParameter: `limit` is none, or not from 1 to `MAX_LIMIT`.
+    """
+    return parameters.number("limit", lowest=1, highest=MAX_LIMIT) or DEFAULT_LIMIT
+
+
+def asked(parameters: Parameters) -> Asked:
     """What a query string says of window and page: `start_time`, `end_time`, `limit`, `cursor`.
 
     Raises:
@@ -152,7 +172,7 @@ def asked(parameters: Parameters, *, default_limit: int, max_limit: int) -> Aske
     return Asked(
         parameters.time("start_time"),
         parameters.time("end_time"),
-        parameters.number("limit", lowest=1, highest=max_limit) or default_limit,
+        limit_of(parameters),
         parameters.text("cursor"),
     )
 

@@ -40,7 +40,6 @@ _WINDOWS: dict[TimeWindow, dt.timedelta] = {
     "24h": dt.timedelta(hours=24),
 }
 _DEFAULT_WINDOW: TimeWindow = "1h"
-_DEFAULT_LIMIT, _MAX_LIMIT = 50, 200
 
 _CLUSTER = query("cluster", "only this cluster; spans that name none are of `default`")
 _TIME_WINDOW = query(
@@ -54,12 +53,8 @@ _ENDPOINT_PARAMETERS = (
     _CLUSTER,
     time_query("start_time", "ISO 8601; without it an hour before end_time"),
     time_query("end_time", "ISO 8601, not included; without it now"),
-    query(
-        "limit",
-        f"1 to {_MAX_LIMIT}, without it {_DEFAULT_LIMIT}",
-        Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=_MAX_LIMIT, default=_DEFAULT_LIMIT),
-    ),
-    query("cursor", "next_cursor of the page before; with the same filters"),
+    paging.LIMIT,
+    paging.CURSOR,
 )
 
 
@@ -234,7 +229,7 @@ async def list_endpoints(request: Request[Any, Any, Any], server: Server) -> Res
     parameters = Parameters(request)
     filters = {name: parameters.text(name) for name in ("service", "environment", "cluster")}
     pager = Pager(server, principal, "endpoints", list(filters.values()))
-    asked = paging.asked(parameters, default_limit=_DEFAULT_LIMIT, max_limit=_MAX_LIMIT)
+    asked = paging.asked(parameters)
     page = pager.page(asked, default=_WINDOWS[_DEFAULT_WINDOW], now=dt.datetime.now(dt.UTC))
     window = Window(*whole_minutes(page.window.since, page.window.until))
     snapshot, rows = await server.tenants.ask(partial(_endpoints, tenant.lake, page, filters))

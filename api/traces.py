@@ -28,7 +28,6 @@ from .reference import JSON, QUERY_ERRORS, described, path, query, time_query
 from .state import Server
 from .trace_answers import Span, Status, Trace, TraceError, TraceList, listed, repeated_query, summary, trace_deploy
 
-_DEFAULT_LIMIT, _MAX_LIMIT = 50, 200
 _DEFAULT_WINDOW = dt.timedelta(hours=1)
 _MAX_DURATION_MS = 10**12
 _STATUSES: tuple[Status, ...] = get_args(Status)
@@ -39,12 +38,8 @@ _LIST_PARAMETERS = (
     time_query("end_time", "ISO 8601, not included; without it now"),
     query("min_duration_ms", "whole number", Schema(type=OpenAPIType.INTEGER, minimum=0)),
     query("status", "ok, error or unset", Schema(type=OpenAPIType.STRING, enum=list(_STATUSES))),
-    query(
-        "limit",
-        f"1 to {_MAX_LIMIT}, without it {_DEFAULT_LIMIT}",
-        Schema(type=OpenAPIType.INTEGER, minimum=1, maximum=_MAX_LIMIT, default=_DEFAULT_LIMIT),
-    ),
-    query("cursor", "next_cursor of the page before; with the same filters"),
+    paging.LIMIT,
+    paging.CURSOR,
 )
 
 
@@ -78,7 +73,7 @@ async def list_traces(request: Request[Any, Any, Any], server: Server) -> Respon
         parameters.choice("status", _STATUSES),
     )
     pager = Pager(server, principal, "traces", astuple(filters))
-    asked = paging.asked(parameters, default_limit=_DEFAULT_LIMIT, max_limit=_MAX_LIMIT)
+    asked = paging.asked(parameters)
     page = pager.page(asked, default=_DEFAULT_WINDOW, now=dt.datetime.now(dt.UTC))
     snapshot, rows = await server.tenants.ask(partial(_rows, tenant.lake, page, filters))
     content = pager.answer(page, snapshot, rows, position=lambda row: (row["start_ns"], row["trace_id"]), item=listed)
