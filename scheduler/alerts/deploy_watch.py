@@ -10,18 +10,19 @@ scheduler ran for longer than `LATELY` is not told any more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError
 
-import lake
-from lake.control.database import writing
-from lake.folder import FILE_NAME, mark_of
+from lake.control.access import changing
+from lake.control.nodes import Place
+from lake.errors import LakeError
+from lake.folder import FILE_NAME
 
+from ..open_lakes import OpenLakes
 from .deploy_notes import Deployed
 from .outbox import enqueue_deploys
 
@@ -41,41 +42,29 @@ class DeployWatch:
         self._data = data
         self._engine = engine
         self._now = now
-        self._lakes: dict[Path, tuple[lake.Lake, object]] = {}
+        self._lakes = OpenLakes(data)
 
     def look(self) -> None:
         """Put the deploys that came lately into the outbox."""
-        folders = {path.parent for path in self._data.glob(f"*/live/{FILE_NAME}")}
-        self._forget(self._lakes.keys() - folders)
-        for folder in sorted(folders):
+        places = {Place(path.parent.parent.name, "live") for path in self._data.glob(f"*/live/{FILE_NAME}")}
+        self._lakes.keep(places)
+        for place in sorted(places):
             try:
-                self._tell(folder.parent.name, self._deploys(folder))
-            except (lake.LakeError, DBAPIError, OSError) as error:
-                log.error("deploys not told", lake=str(folder), exc_info=error)
+                self._tell(self._deploys(place))
+            except (LakeError, OSError) as error:
+                log.error("deploys not told", project=place.project, exc_info=error)
 
     def close(self) -> None:
         """Give the lakes back."""
-        self._forget(set(self._lakes))
+        self._lakes.close()
 
-    def _forget(self, folders: Collection[Path]) -> None:
-        for folder in folders:
-            self._lakes.pop(folder)[0].close()
-
-    def _lake(self, folder: Path) -> lake.Lake:
-        mark = mark_of(folder)  # another one once the folder holds another lake
-        if folder in self._lakes and self._lakes[folder][1] != mark:
-            self._forget([folder])
-        if folder not in self._lakes:
-            self._lakes[folder] = lake.open(folder), mark
-        return self._lakes[folder][0]
-
-    def _deploys(self, folder: Path) -> list[Deployed]:
+    def _deploys(self, place: Place) -> list[Deployed]:
         now = self._now()
-        page = self._lake(folder).deploy_page(since=now - _SHOWN, until=now + LATELY, limit=_DEPLOYS_MAX)
+        page = self._lakes.of(place).deploy_page(since=now - _SHOWN, until=now + LATELY, limit=_DEPLOYS_MAX)
         rows = page.arrow().to_pylist()
-        return [Deployed.of(folder.parent.name, row) for row in rows if row["ingested_at"] >= now - LATELY]
+        return [Deployed.of(place.project, row) for row in rows if row["ingested_at"] >= now - LATELY]
 
-    def _tell(self, project: str, deployed: list[Deployed]) -> None:
+    def _tell(self, deployed: list[Deployed]) -> None:
         if deployed:
-            with writing(self._engine) as connection, connection.begin():
+            with changing(self._engine) as connection:
                 enqueue_deploys(connection, "live", deployed, self._now())

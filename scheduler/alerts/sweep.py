@@ -19,12 +19,11 @@ from pathlib import Path
 
 import structlog
 
-import lake
 from lake.control.nodes import Place
 from lake.errors import NotALake
-from lake.folder import mark_of
 from lake.settings import LakeSettings
 
+from ..open_lakes import OpenLakes
 from .evidence import evidence_of
 from .judgement import Judged, judge
 from .minute_counts import Series
@@ -48,13 +47,6 @@ class _Task:
 
 
 @dataclass(slots=True)
-class _Open:
-    lake: lake.Lake
-    mark: object
-    """Another one once the folder holds another lake, or the same with another promotion."""
-
-
-@dataclass(slots=True)
 class Sweep:
     """The sweeps of one process. For one thread at a time."""
 
@@ -62,9 +54,12 @@ class Sweep:
     settings: LakeSettings
     store: AlertStore
     now: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
-    _lakes: dict[Place, _Open] = field(default_factory=dict)
+    _lakes: OpenLakes = field(init=False)
     _judged_to: dt.datetime | None = None
     """The minute that was judged last: nothing is due before the next one."""
+
+    def __post_init__(self) -> None:
+        self._lakes = OpenLakes(self.data, self.settings)
 
     def run(self) -> list[Judged]:
         """Judge what is due. May be called as often as one likes: between minutes it does nothing.
@@ -87,7 +82,7 @@ class Sweep:
             windows = due(rule.evaluated_to, now, dt.timedelta(seconds=rule.rule.condition.window_s))
             if windows.ends:
                 by_place[rule.place].append((rule, windows))
-        self._forget(self._lakes.keys() - {rule.place for rule in rules})
+        self._lakes.keep({rule.place for rule in rules})
         tasks = {task.rule.id: task for place, some in by_place.items() for task in self._read(place, some)}
         if not tasks:
             return []
@@ -100,7 +95,7 @@ class Sweep:
 
     def close(self) -> None:
         """Give the lakes back."""
-        self._forget(set(self._lakes))
+        self._lakes.close()
 
     def _judged(
         self,
@@ -118,7 +113,7 @@ class Sweep:
     def _read(self, place: Place, rules: Sequence[tuple[StoredRule, Due]]) -> list[_Task]:
         asked = [Asked(rule.rule.condition, windows.ends) for rule, windows in rules]
         try:
-            reads = read_all(asked, *self._lake(place).tables())
+            reads = read_all(asked, *self._lakes.of(place).tables())
         except NotALake:  # nothing was ever sent
             reads = [[Read()] * len(one.ends) for one in asked]
         except Exception as error:  # whatever the rules of one lake bring about, the others are judged
@@ -133,24 +128,7 @@ class Sweep:
         found: dict[str, Evidence] = {}
         for place, some in by_place.items():
             try:
-                found |= evidence_of(self._lake(place), some)
+                found |= evidence_of(self._lakes.of(place), some)
             except Exception as error:  # it is told all the same, and those of other lakes too
                 log.error("no evidence of alerts", project=place.project, exc_info=error)
         return found
-
-    def _lake(self, place: Place) -> lake.Lake:
-        """
-        Raises:
-            NotALake: there is none yet.
-        """
-        folder = self.data / place.project / place.environment
-        mark = mark_of(folder)
-        known = self._lakes.get(place)
-        if known is None or known.mark != mark:
-            self._forget({place})
-            known = self._lakes[place] = _Open(lake.open(folder, self.settings), mark)
-        return known.lake
-
-    def _forget(self, places: set[Place]) -> None:
-        for place in places & self._lakes.keys():
-            self._lakes.pop(place).lake.close()

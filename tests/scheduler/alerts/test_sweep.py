@@ -8,6 +8,7 @@ import pytest
 from lake.errors import InvalidParameter
 from scheduler.alerts.records import Silence, new_id
 from scheduler.alerts.rules import rule_of, shown
+from scheduler.open_lakes import OpenLakes
 from tests.lake.rows import span, trace_id
 from tests.lake.spans import START
 from tests.scheduler.alerts.house import MINUTE, PLACE, said
@@ -211,14 +212,14 @@ def test_a_fault_that_nobody_foresaw_in_one_lake_stops_no_rule_of_another(house,
     house.requests(1, ms=500)
     house.control.create_project("aaa")
     house.store.create(type(PLACE)("aaa", "live"), house.store.rules(PLACE)[0].rule)
-    known = house.sweep._lake
+    known = OpenLakes.of
 
-    def fails(place):
+    def fails(lakes, place):
         if place != PLACE:
             raise ZeroDivisionError
-        return known(place)
+        return known(lakes, place)
 
-    monkeypatch.setattr(type(house.sweep), "_lake", lambda _, place: fails(place))
+    monkeypatch.setattr(OpenLakes, "of", fails)
     assert said(house.at(2)) == [("firing", {"service": "orders"})]
     [other] = house.store.rules(type(PLACE)("aaa", "live"))
     assert (other.evaluated_to, "ZeroDivisionError" in (other.last_error or "")) == (START + 2 * MINUTE, True)
