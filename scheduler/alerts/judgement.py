@@ -174,7 +174,7 @@ def redirected(
     new = [channel for key, channel in after.items() if key not in before]
     told = [alert for alert in alerts.values() if alert.state.name in ACTIVE and alert.notified_at is not None]
     changed = replace(known, rule=rule)
-    over = [(_resolved(known, one, one.state, one.state.value, at, "rule_deleted"), gone) for one in told if gone]
+    over = [(_resolved(known, one, one.state, one.state.value, at, "channel_removed"), gone) for one in told if gone]
     return over + [(message(changed, one, "firing", state=one.state, reason=one.state.reason), new) for one in told if new]
 
 

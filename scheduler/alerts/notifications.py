@@ -19,9 +19,9 @@ import msgspec
 
 Severity = Literal["critical", "warning", "info"]
 Status = Literal["firing", "acknowledged", "resolved"]
-Reason = Literal["no_data", "error", "rule_deleted", "missing_series"]
-"""Why a status is what it is, if not for the value: the rule had nothing to judge or could not be asked; it is gone; the
-series it watched is gone while others go on."""
+Reason = Literal["no_data", "error", "rule_deleted", "rule_disabled", "channel_removed", "missing_series"]
+"""Why a status is what it is, if not for the value: the rule had nothing to judge or could not be asked; it is gone, or
+switched off; it does not tell this channel any more; the series it watched is gone while others go on."""
 
 _NOTEBOOK = "01_start"
 """Bundled notebook that an alert opens."""

@@ -333,7 +333,7 @@ def change_rule(
     is switched on begins anew: what was when it was off is not judged.
     """
     if known.rule.enabled and not rule.enabled:
-        _end(connection, known, "rule_deleted", now=now, enqueue=enqueue, by=None)
+        _end(connection, known, "rule_disabled", now=now, enqueue=enqueue, by=None)
     elif known.rule.condition.grouping != rule.condition.grouping:
         _end(connection, known, "missing_series", now=now, enqueue=enqueue, by=None)
     else:

@@ -22,6 +22,8 @@ _REASONS = {
     "no_data": "no data to judge",
     "error": "the rule cannot be evaluated",
     "rule_deleted": "the rule is gone",
+    "rule_disabled": "the rule is switched off",
+    "channel_removed": "the rule does not tell this channel any more",
     "missing_series": "nothing comes from it any more",
 }
 

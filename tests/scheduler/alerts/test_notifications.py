@@ -1,11 +1,12 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.alerts.notifications import DeployNote, Notification, alert_key, new_message_id
+from scheduler.alerts.notifications import DeployNote, Notification, Reason, alert_key, new_message_id
 
 BEGAN = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 FIRING = Notification(
@@ -41,7 +42,7 @@ changed = st.builds(
     rule_name=texts,
     labels=st.dictionaries(texts, texts, max_size=3),
     status=st.sampled_from(["firing", "acknowledged", "resolved"]),
-    reason=st.sampled_from([None, "no_data", "error", "rule_deleted", "missing_series"]),
+    reason=st.sampled_from([None, *get_args(Reason)]),
     threshold=st.floats(allow_nan=False, allow_infinity=False),
     value=st.none() | st.floats(allow_nan=False, allow_infinity=False),
     ended_at=st.none() | times,

@@ -287,7 +287,9 @@ def test_a_rule_that_is_deleted_or_switched_off_resolves_its_alerts(house):
         "enabled": False,
     }
     house.store.change(PLACE, rules[1].id, lambda known: rule_of(off))
-    assert [(message.status, message.reason) for message, _ in house.messages[2:]] == [("resolved", "rule_deleted")] * 2
+    assert [(message.status, message.reason) for message, _ in house.messages[2:]] == [
+        ("resolved", "rule_deleted"), ("resolved", "rule_disabled"),
+    ]  # fmt: skip
     assert house.states() == {}
     assert house.at(3) == []
 
@@ -340,6 +342,7 @@ def test_channels_that_a_rule_loses_or_gets_while_it_fires_are_told(house):
         ("firing", [channels[0], {"type": "email"}]),
         ("resolved", [channels[0]]),
     ]
+    assert {message.reason for message, _ in house.messages if message.status == "resolved"} == {"channel_removed"}
     assert len({message.alert_key for message, _ in house.messages}) == 1
     assert house.states() == {"slow": "firing"}
     assert house.at(2.5) == []

@@ -37,6 +37,8 @@ def test_a_title_says_what_happened_on_one_line(notifications, title):
         (RESOLVED, "checkout: well again after 12 min 30 s"),
         (replace(FIRING, reason="no_data", value=None), "checkout: no data to judge"),
         (replace(RESOLVED, reason="rule_deleted"), "checkout: the rule is gone"),
+        (replace(RESOLVED, reason="rule_disabled"), "checkout: the rule is switched off"),
+        (replace(RESOLVED, reason="channel_removed"), "checkout: the rule does not tell this channel any more"),
         (replace(FIRING, labels={}, metric="error_rate", unit="ratio", operator=">=", threshold=0.05, value=0.0725),
          "p95 of checkout: error_rate 7.25 %, at or above 5 % over 5 min"),
         (replace(FIRING, query="{ status = error } | rate()", unit="", operator="<", threshold=1, value=None),
